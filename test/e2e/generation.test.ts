@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { request } from 'node:http'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2'
+import { createGzip } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { eventsIn } from '../../src/lib/sse-reader.ts'
 import { type ChatCall, type ChatServer, piecesFor, startChatServer } from '../support/chat-server.ts'
@@ -171,6 +172,48 @@ describe('what is kept', () => {
       }
       server.reset()
     }
+  })
+
+  it('not a stream that is encoded: it is passed on as it comes', async () => {
+    const body = bodyOf(fresh(), { stream: true })
+    for (let i = 1; i <= 2; i++) {
+      const next = nextCall()
+      const asking = ask(body)
+      const { response } = await next
+      response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' })
+      const encoder = createGzip()
+      encoder.pipe(response)
+      encoder.write('data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n')
+      await new Promise<void>((resolve) => encoder.flush(resolve))
+      const reading = await asking
+      await eventually(() => expect(reading.length).toBeGreaterThan(10))
+      expect(reading.headers['content-encoding']).toBe('gzip')
+      encoder.end('data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n')
+      expect((await reading.over()).isCut).toBe(false)
+      expect(server.calls).toHaveLength(i)
+    }
+  })
+
+  it('a stream whose server does not say the usage for those who want a stream alone', async () => {
+    const prompt = fresh()
+    server.onCall = (call) => {
+      if (call.body.stream !== true) return
+      call.say('a')
+      call.send({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] }, 'data: [DONE]\n\n')
+      call.response.end()
+    }
+    const stream = bodyOf(prompt, { stream: true })
+    await whole(stream)
+    expect(statusOf(await whole(stream))).toContain('hit')
+    expect(server.calls).toHaveLength(1)
+    server.onCall = undefined
+    const answer = JSON.parse((await whole(bodyOf(prompt))).text) as { usage: unknown }
+    expect(answer.usage).toMatchObject({ prompt_tokens: 7 })
+    // What came in one piece says all, and is kept in its place.
+    const said = await whole(bodyOf(prompt, { stream: true, stream_options: { include_usage: true } }))
+    expect(statusOf(said)).toContain('hit')
+    expect(said.text).toContain('"prompt_tokens":7')
+    expect(server.calls).toHaveLength(2)
   })
 
   it('is replayed as it came the first time, under an id of its own', async () => {

@@ -16,7 +16,9 @@ interface Asked {
 }
 
 const textOf = (document: Document) => (typeof document === 'string' ? document : document.text)
-const scoreOf = (document: Document) => textOf(document).length / 100
+/** A document that a model fails on has none. */
+const scoreOf = (document: Document) =>
+  textOf(document) === 'fail' ? Number.NaN : textOf(document).length / 100
 
 /** A ranker whose listwise model scores each document by how many there are. */
 function rerank({ documents = [], top_n = documents.length, return_documents, model }: Asked) {
@@ -107,6 +109,15 @@ describe('rerank', () => {
     expect(asked[1]?.documents).toEqual(documents.slice(2))
     await post('/v1/rerank', { model: 'r', query: 'another?', documents: documents.slice(0, 1) })
     expect(asked).toHaveLength(3)
+  })
+
+  it('keeps no document that was not judged', async () => {
+    const asking = { model: 'r', query: 'failing?', documents: ['sound', 'fail'] }
+    for (let i = 0; i < 2; i++) {
+      const { json } = await post('/v1/rerank', asking)
+      expect(json).toMatchObject({ results: expect.arrayContaining([{ index: 1, relevance_score: null }]) })
+    }
+    expect(asked).toHaveLength(2)
   })
 
   it('leaves it to the server what a bound of none means', async () => {

@@ -137,6 +137,18 @@ describe('rows', () => {
     expect(backend.inputs.slice(1).map(({ length }) => length)).toEqual([2048, 2048, 902])
   })
 
+  it('are kept where the request that they went in was answered, be another one refused', async () => {
+    const inputs = Array.from({ length: 4100 }, (_, i) => (i === 3000 ? 'refuse' : `some ${i}`))
+    await embed({ input: ['some 0'] })
+    const { status } = await embed({ input: inputs })
+    expect(status).toBe(400)
+    const before = backend.inputs.length
+    const { answer, cache } = await embed({ input: inputs.slice(0, 2000) })
+    expect(answer.data).toEqual(floats(inputs.slice(0, 2000)))
+    expect(cache).toContain('hit')
+    expect(backend.inputs).toHaveLength(before)
+  })
+
   it('that are refused are refused as the server does it, and nothing is kept', async () => {
     await embed({ input: 'known' })
     for (let i = 0; i < 2; i++) {

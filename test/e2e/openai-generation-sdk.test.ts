@@ -71,6 +71,7 @@ it('gathers what a stream says, tools included, each time', async () => {
       part({ function: { arguments: '{"city":' } }),
       part({ function: { arguments: '"Wien"}' } }),
       chunk({}, 'tool_calls'),
+      { ...chunk({}), choices: [], usage: { prompt_tokens: 9, completion_tokens: 5, total_tokens: 14 } },
       'data: [DONE]\n\n',
     )
     call.response.end()

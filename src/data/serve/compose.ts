@@ -33,7 +33,7 @@ interface Aged extends Pick<Entry, 'createdAt' | 'ttlMs'> {
 
 export interface Compose {
   hitOutcome(entries: readonly Aged[], tier: string, directives: Directives): Outcome
-  /** The answer when every row has its entry; undefined if the rows are of different versions or shapes. */
+  /** The answer when every row has its entry; undefined if the rows are of different versions or shapes, or another form is wanted. */
   answer(context: LookupContext): Answer | Awaitable<Answer> | undefined
   /** The answer from a backend's reply that is not stored. */
   unstored(
@@ -69,11 +69,11 @@ export function createCompose({ forward, splitting, forms, observer, clock, memo
       if (lookup.tier === undefined) splitting.observe(context, reply)
       // The entry is of this call's form, so another call has shown that the server takes the form.
       else if (!context.isShown && !entry.negative) forms.learn(matched, plan, reply)
-      return addressedToCaller(
-        context,
-        { reply, form: entry.form, isOwn: leaderReply !== undefined },
-        outcome,
-      )
+      const formed = { reply, form: entry.form, isOwn: leaderReply !== undefined }
+      if (!plan.generation) return addressedToCaller(context, formed, outcome)
+      // Events that do not add up to an answer, or the other way round: one in this caller's form takes its place.
+      const own = addressed(context, formed)
+      return own && { reply: own, outcome }
     }
     const answers = entries.map(answerOf)
     const isSameForm = areSameForm(context, entries)

@@ -3,7 +3,8 @@
  * The result is one storable answer for each row, or the backend's reply unchanged if it must not be stored.
  */
 
-import type { Call, RawPairs, WholeBody } from '../../core/call.ts'
+import { type Call, headerAll, type RawPairs, type WholeBody } from '../../core/call.ts'
+import type { Reply } from '../../core/reply.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import { type Awaitable, after } from '../../lib/deferred.ts'
 import type { Row, RowAnswer } from '../../protocol/protocol.ts'
@@ -159,7 +160,13 @@ function isRunning({ matched, plan }: LookupContext, { reply }: UpstreamResponse
   const { protocol } = matched
   if (plan.generation?.isStreamed !== true || !protocol.generation) return false
   if (reply.body instanceof Uint8Array || !isStreamed(reply, protocol)) return false
+  // Where events end cannot be seen in a stream that is encoded.
+  if (isEncoded(reply)) return false
   return verdictOf(protocol, reply).kind === 'ok'
+}
+
+function isEncoded({ headers }: Reply): boolean {
+  return headerAll(headers, 'content-encoding').some((coding) => coding.toLowerCase() !== 'identity')
 }
 
 function mayKeepHead(matched: Matched, response: UpstreamResponse, at: number): boolean {

@@ -32,7 +32,7 @@ import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-contex
 import type { UpstreamResponse } from '../upstream/upstream-call.ts'
 import { versionsOf } from './answer-versions.ts'
 import type { Fetch, FetchOptions } from './fetch.ts'
-import type { FetchedAnswer, FetchResult } from './in-parts.ts'
+import type { FetchedAnswer, FetchResult, SomeAnswers } from './in-parts.ts'
 import { landUnstored, type UnstoredReply } from './unstored.ts'
 
 export interface FillParts extends VersionRules {
@@ -151,6 +151,7 @@ export class Fill {
       this.#count(context, arrived)
       if ('unstored' in arrived)
         this.#landUnstored(context, { load, digests, reply: arrived.unstored, partial: !isWhole })
+      else if ('some' in arrived) this.#keepSome(context, fetched, arrived)
       else if ('running' in arrived) this.#follow(context, fetched, arrived)
       else this.#keep(context, { ...fetched, leaderReply: arrived.leaderReply }, arrived.answers)
     })
@@ -158,10 +159,26 @@ export class Fill {
 
   /** Counts the tokens of a generation that came in one piece. */
   #count({ matched, plan }: LookupContext, arrived: FetchResult): void {
-    if (!plan.generation || 'running' in arrived) return
+    if (!plan.generation || 'running' in arrived || 'some' in arrived) return
     const reply = 'unstored' in arrived ? arrived.unstored : arrived.leaderReply
     const tokens = reply && matched.protocol.generation?.tokens(reply)
     if (tokens) this.#parts.observer.generated(matched.target.model ?? '', { tokens })
+  }
+
+  /** Keeps the rows that were answered. The others land with the reply to their request, or fail with it. */
+  #keepSome(context: LookupContext, fetched: Fetched, { some, rest }: SomeAnswers): void {
+    const { load, digests, options } = fetched
+    const rows = options.rows.filter((_, i) => some.has(i))
+    const known = digests.filter((_, i) => some.has(i))
+    const answers = options.rows.flatMap((_, i) => some.get(i) ?? [])
+    this.#keep(
+      context,
+      { ...fetched, digests: known, options: { ...options, rows, isWhole: false } },
+      answers,
+    )
+    if ('error' in rest) throw rest.error
+    const left = digests.filter((_, i) => !some.has(i))
+    this.#landUnstored(context, { load, digests: left, reply: rest.unstored, partial: true })
   }
 
   /** Events that arrive land with their beginning, and are kept with their end. */

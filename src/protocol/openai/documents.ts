@@ -15,7 +15,7 @@ import { listed } from '../packed.ts'
 import { Preimage } from '../preimage.ts'
 import type { Plan, Reading, Row, RowAnswer } from '../protocol.ts'
 import { RowPlan } from '../row-plan.ts'
-import { readAnswer } from './embeddings/answer.ts'
+import { type EmbeddingsAnswer, type ItemShape, readAnswer } from './embeddings/answer.ts'
 import { frameBytes, frameOf, SliceReader, sliceOf } from './items.ts'
 import { callPrefix, isDelivery, latin1, quickDigest, unreadable } from './members.ts'
 import type { ApiOperation, OpenaiNotes } from './operation.ts'
@@ -81,9 +81,12 @@ export function documents(spec: DocumentsSpec): ApiOperation {
     storable(reply, body, plan, counted) {
       if (reply.status !== 200) return false
       const { count, ranking } = notesOf(plan)
-      if (!counted || count === undefined) return isAnswer(body)
-      const expected = Math.min(count, ranking.top ?? count)
-      return readAnswer(body, shapeOf(spec, ranking), false)?.items.length === expected
+      const shape = shapeOf(spec, ranking)
+      const answer = soundAnswer(body, shape, false)
+      // An answer in a form of its own is kept as it came.
+      if (!counted || count === undefined)
+        return isAnswer(body) && (answer !== undefined || !readAnswer(body, shape, false))
+      return answer?.items.length === Math.min(count, ranking.top ?? count)
     },
     rows: {
       join(plan, rows, body) {
@@ -104,8 +107,24 @@ function notesOf({ common }: Pick<Plan, 'common'>): DocumentsNotes {
   return common as DocumentsNotes
 }
 
-function shapeOf({ list }: DocumentsSpec, { withTexts }: Ranking) {
-  return { list, isVector: false, dropped: withTexts === undefined ? undefined : 'document' }
+function shapeOf({ list, isRanked }: DocumentsSpec, { withTexts }: Ranking): ItemShape {
+  return {
+    list,
+    isVector: false,
+    dropped: withTexts === undefined ? undefined : 'document',
+    numbers: JUDGEMENTS,
+    judged: isRanked ? SCORE : undefined,
+  }
+}
+
+const SCORE = 'relevance_score'
+/** What is said of a row: where its computation has failed, servers write `null` or `NaN` there. `data` is what was pooled. */
+const JUDGEMENTS = new Set([SCORE, 'score', 'probs', 'data'])
+
+/** The answer, if each of its rows was judged. */
+function soundAnswer(body: Uint8Array, shape: ItemShape, isAll: boolean): EmbeddingsAnswer | undefined {
+  const answer = readAnswer(body, shape, isAll)
+  return answer?.items.every(({ isSound }) => isSound) ? answer : undefined
 }
 
 function readRequest(body: Uint8Array, spec: DocumentsSpec): DocumentsRequest | { bypass: string } {
@@ -220,7 +239,7 @@ function cut(
   count: number,
   { asked, rows, spec }: { asked: DocumentsNotes; rows: readonly Row[] | undefined; spec: DocumentsSpec },
 ): readonly RowAnswer[] | undefined {
-  const answer = readAnswer(body, shapeOf(spec, asked.ranking))
+  const answer = soundAnswer(body, shapeOf(spec, asked.ranking), true)
   if (answer?.items.length !== count) return undefined
   const { pattern, numbers } = readUsage(body, answer.usage)
   const frame = frameBytes({ common: answer.common, pattern, dimensions: 0 })
@@ -270,7 +289,7 @@ function ranked(items: readonly Judged[]): readonly Judged[] {
 }
 
 function scoreOf({ rest }: Judged): number {
-  const { relevance_score: score } = JSON.parse(`{${rest}}`) as { relevance_score?: unknown }
+  const { [SCORE]: score } = JSON.parse(`{${rest}}`) as { [SCORE]?: unknown }
   return typeof score === 'number' ? score : Number.NEGATIVE_INFINITY
 }
 

@@ -17,6 +17,8 @@ export interface Item {
   readonly embedding: Stretch
   /** Its other members, as they are written, with commas between. */
   readonly rest: string
+  /** Its judgement is made of numbers. */
+  readonly isSound: boolean
 }
 
 export interface EmbeddingsAnswer {
@@ -39,6 +41,10 @@ export interface ItemShape {
   readonly isVector: boolean
   /** A member of theirs that is not kept. */
   readonly dropped?: string | undefined
+  /** Members of theirs that are numbers, or lists of them, where they are there. */
+  readonly numbers?: ReadonlySet<string> | undefined
+  /** One of these that each of them has. */
+  readonly judged?: string | undefined
 }
 
 const EMBEDDINGS: ItemShape = { list: 'data', isVector: true }
@@ -82,16 +88,20 @@ function readItem(
   const rest: string[] = []
   let index = at
   let embedding: Stretch | undefined
+  let isJudged = shape.judged === undefined
+  let hasAll = true
   const read = cursor.members((key) => {
     const start = (cursor.peek(), cursor.pos)
     if (!cursor.skip()) return false
+    if (key === shape.judged) isJudged = true
+    if (shape.numbers?.has(key)) hasAll &&= hasNumbers(bytes, { start, end: cursor.pos })
     if (key === 'embedding' && shape.isVector) embedding = { start, end: cursor.pos }
     else if (key === 'index') index = Number(latin1(bytes, start, cursor.pos))
     else if (key !== shape.dropped) rest.push(`"${key}":${latin1(bytes, start, cursor.pos)}`)
     return true
   })
   if (!read || (shape.isVector && !embedding)) return false
-  items.push({ index, embedding: embedding ?? NOWHERE, rest: rest.join() })
+  items.push({ index, embedding: embedding ?? NOWHERE, rest: rest.join(), isSound: isJudged && hasAll })
   return true
 }
 
@@ -113,7 +123,7 @@ export function vectorAt(body: Uint8Array, { start, end }: Stretch): Vector | un
   return vectorOfBase64(text.includes('\\') ? text.replaceAll('\\/', '/') : text)
 }
 
-/** Whether an embedding has numbers: where its computation has failed, servers write `null` or `NaN` in their place, or none at all. */
+/** Whether an embedding, or a score, has numbers: where its computation has failed, servers write `null` or `NaN` in their place, or none at all. */
 export function hasNumbers(body: Uint8Array, { start, end }: Stretch): boolean {
   if (body[start] === QUOTE) return (vectorAt(body, { start, end })?.bytes.length ?? 0) > 0
   let isEmpty = true

@@ -47,13 +47,15 @@ function foldChunks(kind: GenerationKind, chunks: readonly ExactObject[]): Exact
       choice.add(part)
     }
   }
+  // In one piece a server says it always. One that did not heed that it was asked for it has kept it back.
+  if (usage === undefined) throw new Loss()
   const { system_fingerprint, service_tier, ...head } = answer
   const ordered = [...choices].sort(([a], [b]) => a - b)
   return {
     ...head,
     object: kind === 'chat' ? 'chat.completion' : 'text_completion',
     choices: ordered.map(([index, choice]) => choice.whole(index)),
-    ...(usage === undefined ? {} : { usage }),
+    usage,
     ...(service_tier === undefined ? {} : { service_tier }),
     ...(system_fingerprint === undefined ? {} : { system_fingerprint }),
   }

@@ -64,6 +64,7 @@ class RequestReader {
   readonly #cursor: Cursor
   #isStreamed = false
   #wantsUsage = false
+  #prompts = 1
   /** Behind the last member. */
   #end = 0
   /** Where `include_usage` is, or would be written; undefined: there is no `stream_options`. */
@@ -99,7 +100,7 @@ class RequestReader {
       isStreamed: this.#isStreamed,
       wantsUsage: this.#wantsUsage,
       isBounded,
-      choices,
+      choices: choices * this.#prompts,
       usage: isAsked ? (this.#usage ?? { ...at(this.#end), text: `,"stream_options":${USAGE}` }) : undefined,
     }
   }
@@ -125,7 +126,11 @@ class RequestReader {
     const cursor = this.#cursor
     if (key === 'tools') return this.rules.tools(cursor)
     const isContent = key === 'messages' || key === 'input' || key === 'prompt'
-    return isContent ? new Content(cursor, this.rules).walk() : cursor.skip()
+    if (!isContent) return cursor.skip()
+    const content = new Content(cursor, this.rules)
+    const isRead = content.walk()
+    if (key === 'prompt') this.#prompts = Math.max(1, content.prompts)
+    return isRead
   }
 
   /** The digest of the options but `include_usage`, which is made of the kept answer; undefined: there are no others. */

@@ -63,12 +63,13 @@ const chunk = (choice: object, more: object = {}) => ({
   ...more,
 })
 const USAGE = { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 }
+const USED = { ...HEAD, choices: [], usage: USAGE }
 const STREAM = [
   chunk({ delta: { role: 'assistant', content: '' } }),
   chunk({ delta: { content: 'Hel' } }),
   chunk({ delta: { content: 'lo' } }),
   chunk({ finish_reason: 'stop' }),
-  { ...HEAD, choices: [], usage: USAGE },
+  USED,
   '[DONE]',
 ]
 
@@ -107,6 +108,7 @@ describe('a stream in one piece', () => {
         }),
         chunk({ index: 1, finish_reason: 'stop', stop_reason: 128 }),
         chunk({ finish_reason: 'tool_calls', stop_reason: null }),
+        USED,
         '[DONE]',
       ),
       { n: 2 },
@@ -141,7 +143,7 @@ describe('a stream in one piece', () => {
   it('keeps numbers as the server wrote them', () => {
     const exact =
       '{"id":"c","choices":[{"index":0,"delta":{"content":"a"},"logprobs":{"content":[{"token":"a","logprob":-1.0e-05,"x":12345678901234567890}]},"finish_reason":"stop"}]}'
-    expect(textOf(given(events(exact, '[DONE]'), {}))).toContain(
+    expect(textOf(given(events(exact, USED, '[DONE]'), {}))).toContain(
       '{"token":"a","logprob":-1.0e-05,"x":12345678901234567890}',
     )
   })
@@ -149,7 +151,7 @@ describe('a stream in one piece', () => {
   it('has characters whose halves came in two events', () => {
     const half = (escape: string) => `{"id":"c","choices":[{"index":0,"delta":{"content":"${escape}"}}]}`
     const answer = given(
-      events(half('\\ud83d'), half('\\ude00'), chunk({ finish_reason: 'stop' }), '[DONE]'),
+      events(half('\\ud83d'), half('\\ude00'), chunk({ finish_reason: 'stop' }), USED, '[DONE]'),
       {},
     )
     expect(JSON.parse(textOf(answer))['choices'][0]['message']['content']).toBe('😀')
@@ -162,7 +164,13 @@ describe('a stream in one piece', () => {
     ['a call', chunk({ delta: { tool_calls: [{ index: 0, id: 'a', extra: 1 }] } })],
     ['a text of another type', chunk({ delta: { content: [{ type: 'text' }] } })],
   ])('is not made where %s has what nobody knows', (_where, unknown) => {
-    expect(given(events(unknown, chunk({ finish_reason: 'stop' }), '[DONE]'), {})).toBeUndefined()
+    expect(given(events(unknown, chunk({ finish_reason: 'stop' }), USED, '[DONE]'), {})).toBeUndefined()
+  })
+
+  it('is not made where the server has not said the usage, though it was asked', () => {
+    const said = [chunk({ delta: { content: 'a' } }), chunk({ finish_reason: 'stop' }), '[DONE]']
+    expect(given(events(...said), {})).toBeUndefined()
+    expect(textOf(given(events(...said), { stream: true }))).toContain('"content":"a"')
   })
 
   it('is made of no two calls of tools that have the same index', () => {
@@ -194,6 +202,7 @@ describe('a stream in one piece', () => {
       events(
         part({ text: 'a', logprobs: lists('a'), finish_reason: null }),
         part({ text: 'b', logprobs: lists('b'), finish_reason: 'stop' }),
+        USED,
         '[DONE]',
       ),
       { prompt: 'p' },
@@ -367,9 +376,11 @@ describe('an answer as events', () => {
       created: 7,
       model: 'm',
       choices: [{ index: 0, text: 'one two', logprobs: null, finish_reason: 'stop' }],
+      usage: USAGE,
     }
-    const stream = given(json(answer), { stream: true }, 'completions') as Reply
-    expect(dataOf(stream).length).toBe(4)
+    const members = { stream: true, stream_options: { include_usage: true } }
+    const stream = given(json(answer), members, 'completions') as Reply
+    expect(dataOf(stream).length).toBe(5)
     expect(JSON.parse(textOf(given(stream, {}, 'completions')))).toEqual({
       ...answer,
       id: expect.any(String),

@@ -53,6 +53,10 @@ describe('an answer may be kept', () => {
 
   it('as a response that is not stored', () => {
     expect(bypassOf('{"temperature":0,"store":false,"input":"hi"}', 'responses')).toBeUndefined()
+    // The item is there, and not only its id.
+    const items =
+      '[{"id":"i","type":"message","role":"assistant","content":[{"type":"output_text","text":"a"}]}]'
+    expect(bypassOf(`{"temperature":0,"store":false,"input":${items}}`, 'responses')).toBeUndefined()
   })
 
   it('sampled, where the route keeps such answers', () => {
@@ -108,6 +112,14 @@ describe('an answer may not be kept', () => {
     expect(bypassOf(`${stateless},"input":[{"type":"item_reference","id":"i"}]}`, 'responses')).toBe(
       'stateful',
     )
+    for (const item of [
+      '{"id":"i"}',
+      '{"type":null,"id":"i"}',
+      '{"type":"reasoning","id":"i","content":null}',
+    ])
+      expect(bypassOf(`${stateless},"input":[{"role":"user","content":"a"},${item}]}`, 'responses')).toBe(
+        'stateful',
+      )
     expect(bypassOf(`${stateless},"input":"a","tools":[{"type":"web_search"}]}`, 'responses')).toBe(
       'server tools',
     )
@@ -143,5 +155,20 @@ describe('the request for a stream', () => {
       generation: { isStreamed: true },
       common: { kind: 'chat', isStreamed: true, wantsUsage: false, isBounded: true, choices: 3 },
     })
+  })
+})
+
+describe('a whole answer has as many choices', () => {
+  it.each([
+    ['"prompt":"a"', 1],
+    ['"prompt":["a","b"]', 2],
+    ['"prompt":["a","b"],"n":3', 6],
+    ['"n":3,"prompt":["a","b"]', 6],
+    ['"prompt":[1,2,3]', 1],
+    ['"prompt":[[1,2],[3],[4]]', 3],
+    ['"prompt":[]', 1],
+  ])('for %s as %d', (members, choices) => {
+    const reading = read(`{"temperature":0,${members}}`, 'completions')
+    expect(reading).toHaveProperty('common.choices', choices)
   })
 })
