@@ -7,6 +7,7 @@ import { expect, it } from 'vitest'
 import { CompressionError, HpackDecoder } from '../../src/lib/http2/hpack-decoder.ts'
 import { HpackTableEncoder } from '../../src/lib/http2/hpack-table-encoder.ts'
 import { STATIC_FIELDS } from '../../src/lib/http2/static-table.ts'
+import { MemoryBound } from '../support/memory.ts'
 
 const seconds = Number(process.env['INFERGATE_FUZZ_SECONDS'] ?? 3)
 const TABLE_BYTES = 4096
@@ -118,29 +119,41 @@ function write(
 
 it(
   'reads what any peer writes, however often it repeats a block',
-  () => {
+  async () => {
+    const memory = new MemoryBound(200)
+    // A connection that goes on, whose tables and known blocks change all the time.
+    const lasting = {
+      table: new Table(),
+      decoder: new HpackDecoder({ maxTableBytes: TABLE_BYTES, maxListBytes: 1e6 }),
+    }
     // Few blocks, often repeated: the same bytes come with a table that has changed.
     const histories = fc
       .tuple(fc.array(written, { minLength: 1, maxLength: 4 }), fc.array(fc.nat(3), { maxLength: 40 }))
       .map(([blocks, order]) => order.map((i) => blocks[i % blocks.length] as (typeof blocks)[number]))
     fc.assert(
       fc.property(histories, (blocks) => {
-        const table = new Table()
-        const decoder = new HpackDecoder({ maxTableBytes: TABLE_BYTES, maxListBytes: 1e6 })
-        for (const block of blocks) {
-          const { fields } = decoder.decode(write(table, block))
-          expect(fields).toEqual(block.fields.flatMap(({ pair }) => pair))
+        const own = {
+          table: new Table(),
+          decoder: new HpackDecoder({ maxTableBytes: TABLE_BYTES, maxListBytes: 1e6 }),
         }
+        for (const { table, decoder } of [own, lasting])
+          for (const block of blocks) {
+            const { fields } = decoder.decode(write(table, block))
+            expect(fields).toEqual(block.fields.flatMap(({ pair }) => pair))
+          }
+        memory.round()
       }),
       { numRuns: 1_000_000, interruptAfterTimeLimit: seconds * 1000, markInterruptAsFailure: false },
     )
+    await memory.check()
   },
   (seconds + 30) * 1000,
 )
 
 it(
   'reads any bytes, or says that they are none',
-  () => {
+  async () => {
+    const memory = new MemoryBound(200)
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 8 }), (blocks) => {
         const decoder = new HpackDecoder({ maxTableBytes: TABLE_BYTES, maxListBytes: 500 })
@@ -152,16 +165,24 @@ it(
         } catch (error) {
           expect(error).toBeInstanceOf(CompressionError)
         }
+        memory.round()
       }),
       { numRuns: 1_000_000, interruptAfterTimeLimit: seconds * 500, markInterruptAsFailure: false },
     )
+    await memory.check()
   },
   (seconds + 30) * 1000,
 )
 
 it(
   'reads what our encoder writes, whatever the peer makes of its table',
-  () => {
+  async () => {
+    const memory = new MemoryBound(200)
+    const pair = () => ({
+      encoder: new HpackTableEncoder(new Set([':path', 'a', 'ab-1'])),
+      decoder: new HpackDecoder({ maxTableBytes: TABLE_BYTES, maxListBytes: 1e6 }),
+    })
+    const lasting = pair()
     const list = fc.array(
       field.map(({ pair }) => pair),
       { maxLength: 6 },
@@ -175,15 +196,16 @@ it(
     fc.assert(
       fc.property(fc.array(list, { minLength: 6, maxLength: 6 }), steps, (lists, order) => {
         const all = lists.map((pairs) => pairs.flat())
-        const encoder = new HpackTableEncoder(new Set([':path', 'a', 'ab-1']))
-        const decoder = new HpackDecoder({ maxTableBytes: TABLE_BYTES, maxListBytes: 1e6 })
-        for (const step of order) {
-          if (typeof step === 'string') encoder.resize(Number(step))
-          else expect(decoder.decode(encoder.encode(all[step] as string[])).fields).toEqual(all[step])
-        }
+        for (const { encoder, decoder } of [pair(), lasting])
+          for (const step of order) {
+            if (typeof step === 'string') encoder.resize(Number(step))
+            else expect(decoder.decode(encoder.encode(all[step] as string[])).fields).toEqual(all[step])
+          }
+        memory.round()
       }),
       { numRuns: 1_000_000, interruptAfterTimeLimit: seconds * 500, markInterruptAsFailure: false },
     )
+    await memory.check()
   },
   (seconds + 30) * 1000,
 )

@@ -1,4 +1,7 @@
-/** Whatever frames a backend sends, a call ends in time with an answer or a fault of the backend's, and others are unharmed. */
+/**
+ * Whatever frames a backend sends, a call ends in time with an answer or a fault of the backend's, others are unharmed, and nothing of it
+ * is left. The long version: npm run test:fuzz
+ */
 import { once } from 'node:events'
 import net from 'node:net'
 import fc from 'fast-check'
@@ -9,7 +12,10 @@ import { collected } from '../../src/data/backend/incoming.ts'
 import { Cancel } from '../../src/lib/cancel.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
+import { MemoryBound } from '../support/memory.ts'
 import { frame } from '../support/raw-http2.ts'
+
+const seconds = Number(process.env['INFERGATE_FUZZ_SECONDS'] ?? 8)
 
 interface RawFrame {
   readonly type: number
@@ -82,35 +88,55 @@ function isAsked(bytes: Buffer): boolean {
   return false
 }
 
-it('a call ends, well or with a fault of its backend', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(anyFrame, { minLength: 1, maxLength: 6 }), fc.boolean(), async (some, cut) => {
-      frames = some
-      isCut = cut
-      const options = { connections: 4, connectTimeoutMs: 10_000, bodyTimeoutMs: 30, refuse: () => undefined }
-      const client = new Http2Client(options, wheel)
-      const request = {
-        url,
-        transport: 'grpc' as const,
-        method: 'POST',
-        target: '/s.S/M',
-        headers: ['content-type', 'application/grpc'],
-        body: Buffer.from('x'),
-        contentLength: undefined,
-        signal: new Cancel(),
-        headTimeoutMs: 30,
-      }
-      try {
-        const { reply } = await client.send(request, request.headers)
-        expect(reply.status).toBeGreaterThanOrEqual(200)
-        await collected(reply.body, 1e6)
-      } catch (error) {
-        expect(error).toBeInstanceOf(GatewayError)
-        expect((error as GatewayError).fault.blame).toBe('backend')
-      } finally {
-        client.close()
-      }
-    }),
-    { numRuns: 150 },
-  )
-})
+async function call(client: Http2Client): Promise<void> {
+  const request = {
+    url,
+    transport: 'grpc' as const,
+    method: 'POST',
+    target: '/s.S/M',
+    headers: ['content-type', 'application/grpc'],
+    body: Buffer.from('x'),
+    contentLength: undefined,
+    signal: new Cancel(),
+    headTimeoutMs: 30,
+  }
+  try {
+    const { reply } = await client.send(request, request.headers)
+    expect(reply.status).toBeGreaterThanOrEqual(200)
+    await collected(reply.body, 1e6)
+  } catch (error) {
+    expect(error).toBeInstanceOf(GatewayError)
+    expect((error as GatewayError).fault.blame).toBe('backend')
+  }
+}
+
+it(
+  'a call ends, well or with a fault of its backend',
+  async () => {
+    const options = { connections: 4, connectTimeoutMs: 10_000, bodyTimeoutMs: 30, refuse: () => undefined }
+    const memory = new MemoryBound(60)
+    // One that goes on, whatever has become of its connections.
+    const lasting = new Http2Client(options, wheel)
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(anyFrame, { minLength: 1, maxLength: 6 }),
+        fc.boolean(),
+        async (some, cut) => {
+          frames = some
+          isCut = cut
+          const client = new Http2Client(options, wheel)
+          await Promise.all([call(client), call(lasting)]).finally(() => client.close())
+          memory.round()
+        },
+      ),
+      {
+        numRuns: seconds * 20,
+        interruptAfterTimeLimit: seconds * 1000,
+        markInterruptAsFailure: false,
+      },
+    )
+    lasting.close()
+    await memory.check()
+  },
+  (seconds + 30) * 1000,
+)

@@ -9,8 +9,7 @@ import net from 'node:net'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { startDoor } from '../support/door.ts'
-import { eventually } from '../support/eventually.ts'
-import { bytesInUse } from '../support/memory.ts'
+import { MemoryBound } from '../support/memory.ts'
 import {
   block,
   CONTINUATION,
@@ -34,8 +33,6 @@ const seconds = Number(process.env['INFERGATE_FUZZ_SECONDS'] ?? 8)
 /** A connection that takes longer hangs. */
 const HANG_MS = 10_000
 const INTERNAL_ERROR = 2
-/** Of what is in use, however many conversations there are. Other files of this process may take 32 MiB for an arena meanwhile. */
-const MAX_GROWTH_BYTES = 48 << 20
 const PRIORITY = 2
 const UNKNOWN = 0x42
 
@@ -256,8 +253,7 @@ it(
   'answers what is sound, and ends what is not',
   async () => {
     let conversations = 0
-    // What the door and its code need by themselves is in use by the first hundred.
-    let inUse: number | undefined
+    const memory = new MemoryBound(30)
     // A client that closes its windows, and its end, is given up soon.
     const server = await startDoor({ timeoutMs: 1000, bodyTimeoutMs: 1000, keepAliveTimeoutMs: 1000 })
     const other = http2.connect(`http://127.0.0.1:${server.port}`)
@@ -301,7 +297,7 @@ it(
       await all
       conversations += sides.length
       server.calls.length = server.answered.length = 0
-      if (conversations > 100) inUse ??= bytesInUse()
+      memory.round()
     })
     try {
       const run = await fc.check(property, {
@@ -312,10 +308,7 @@ it(
       console.info(`${conversations} conversations, seed ${run.seed}`)
       if (run.failed) throw new Error(fc.defaultReportMessage(run) ?? '', { cause: run.errorInstance })
       expect(conversations).toBeGreaterThan(seconds)
-      // Buffers behind a collection are freed beside us.
-      await eventually(() =>
-        expect(bytesInUse() - (inUse ?? Number.POSITIVE_INFINITY)).toBeLessThan(MAX_GROWTH_BYTES),
-      )
+      await memory.check()
     } finally {
       other.destroy()
       await server.close()

@@ -60,8 +60,9 @@ export interface Http2ReplyHead {
   readonly notes: ReplyNotes
 }
 
-/** Longer heads are read each time. */
+/** Longer heads are read each time: a backend fills the table with whatever heads it likes. */
 const MAX_KEPT_FIELDS = 32
+const MAX_KEPT_CHARS = 2048
 const heads = new Generations<Http2ReplyHead>(256)
 /** By the list itself: a backend's repeated head is decoded to the same. */
 const headOf = new WeakMap<RawPairs, Http2ReplyHead>()
@@ -70,8 +71,8 @@ const headOf = new WeakMap<RawPairs, Http2ReplyHead>()
 export function replyHead(raw: RawPairs): Http2ReplyHead {
   const same = headOf.get(raw)
   if (same) return same
-  if (raw.length > MAX_KEPT_FIELDS * 2) return readHead(raw)
-  const text = raw.join('\n')
+  const text = raw.length > MAX_KEPT_FIELDS * 2 ? undefined : raw.join('\n')
+  if (text === undefined || text.length > MAX_KEPT_CHARS) return readHead(raw)
   let head = heads.get(text)
   if (!head) {
     head = readHead(raw)

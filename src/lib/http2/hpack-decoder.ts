@@ -129,9 +129,7 @@ export class HpackDecoder {
   }
 
   #evict(maxBytes: number): void {
-    let count = 0
-    while (this.#tableBytes > Math.max(0, maxBytes)) this.#tableBytes -= sizeOf(this.#table[count++] as Field)
-    if (count > 0) this.#table.splice(0, count)
+    while (this.#tableBytes > Math.max(0, maxBytes)) this.#tableBytes -= sizeOf(this.#table.shift() as Field)
   }
 
   #changed(): void {
