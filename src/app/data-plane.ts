@@ -16,6 +16,8 @@ import type { Tiered } from '../data/cache/tiered.ts'
 import type { LimitTable } from '../data/decision/limit-table.ts'
 import type { QuotaTable } from '../data/decision/quota-table.ts'
 import type { Claims } from '../data/flight/claims.ts'
+import type { RelayRequest } from '../data/generation/relay.ts'
+import type { RequestRelay } from '../data/generation/relayed-generation.ts'
 import type { Ingress } from '../data/ingress/ingress.ts'
 import type { ShownForm } from '../data/key/forms.ts'
 import type { VersionStatement } from '../data/key/statements.ts'
@@ -50,6 +52,8 @@ export interface DataPlaneParts {
   readonly outliers: OutlierState
   /** Undefined: this process has one worker. */
   readonly claims: Claims | undefined
+  /** Asks another worker to pass on a generation. */
+  readonly requestRelay: RequestRelay
   readonly limits: LimitTable
   readonly quotas: QuotaTable
   readonly observer: Observer
@@ -180,6 +184,11 @@ export class DataPlane {
   /** Takes over what another worker has found out about splitting a model. */
   addFinding(found: Finding): void {
     this.#assembly.splitter.apply(found)
+  }
+
+  /** Answers another worker that asks for a generation. */
+  relay(request: RelayRequest): void {
+    this.#assembly.relay(request)
   }
 
   stats(): DataStats {

@@ -26,6 +26,8 @@ import { Flights } from './flight/flights.ts'
 import { HitForMiss } from './flight/hit-for-miss.ts'
 import { Leases, leasesPay } from './flight/leases.ts'
 import { GenerationTable } from './generation/generation-table.ts'
+import { type RelayRequest, relay } from './generation/relay.ts'
+import type { RequestRelay } from './generation/relayed-generation.ts'
 import { Aliases } from './hits/aliases.ts'
 import { FastRefusals } from './hits/fast-refusal.ts'
 import { MemoryHits } from './hits/memory-hit.ts'
@@ -70,6 +72,8 @@ export interface AssemblyParts {
   readonly facts: KeyFacts
   /** Undefined: this process has one worker. */
   readonly claims: Claims | undefined
+  /** Asks another worker to pass on a generation. */
+  readonly requestRelay: RequestRelay
   /** How many workers may serve the calls of one caller. */
   readonly workers: number
   /** What tenants have used, in all workers. */
@@ -132,6 +136,8 @@ export interface Assembly {
   changed(): void
   /** Removes the entry under a key; false if a tier could not be reached. */
   forget(digest: Digest): Promise<boolean>
+  /** Answers another worker that asks for a generation. */
+  relay(request: RelayRequest): void
   explain(call: Call, matched: Matched): Promise<Explanation>
 }
 
@@ -168,6 +174,7 @@ export function assemble(parts: AssemblyParts): Assembly {
       ready.clear()
       return cache.remove(digest)
     },
+    relay: (request) => relay({ generations, flights }, request),
     explain: (call, matched) =>
       explain({ keyer, decisions, http, cache, memory, splitting, wall: () => clock.wall() }, call, matched),
   }

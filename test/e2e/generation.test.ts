@@ -4,10 +4,10 @@ import { request } from 'node:http'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2'
 import { createGzip } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { eventsIn } from '../../src/lib/sse-reader.ts'
 import { type ChatCall, type ChatServer, piecesFor, startChatServer } from '../support/chat-server.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { type Reading, read } from '../support/reading.ts'
 
 let server: ChatServer
 let gateway: RunningGateway
@@ -40,9 +40,6 @@ afterAll(async () => {
   server?.close()
 })
 
-/** The most characters that a test keeps of an answer. */
-const KEPT = 64 << 10
-
 /** A prompt that nobody has asked before. */
 function fresh(): string {
   return `prompt ${++prompts}`
@@ -52,75 +49,9 @@ function bodyOf(prompt: string, members: object = {}): object {
   return { model: 'm', temperature: 0, messages: [{ role: 'user', content: prompt }], ...members }
 }
 
-interface Reading {
-  readonly status: number
-  readonly headers: Record<string, unknown>
-  /** What has arrived so far; of a long answer the last of it. */
-  text: string
-  /** The bytes that have arrived so far. */
-  length: number
-  isOver: boolean
-  /** The connection ended before the answer did. */
-  isCut: boolean
-  /** What the deltas add up to. */
-  content(): string
-  data(): unknown[]
-  leave(): void
-  pause(): void
-  resume(): void
-  over(): Promise<Reading>
-}
-
 /** Asks, and resolves when the head of the answer is there. */
-async function ask(body: object, headers: Record<string, string> = {}): Promise<Reading> {
-  const sent = request(`${gateway.url}/v1/chat/completions`, {
-    method: 'POST',
-    agent: false,
-    headers: { 'content-type': 'application/json', ...headers },
-  })
-  const { promise, resolve, reject } = Promise.withResolvers<Reading>()
-  sent.on('error', reject)
-  sent.on('response', (response) => {
-    const ended = Promise.withResolvers<void>()
-    const reading: Reading = {
-      status: response.statusCode ?? 0,
-      headers: response.headers,
-      text: '',
-      length: 0,
-      isOver: false,
-      isCut: false,
-      data: () => eventsIn(reading.text).map(({ data }) => (data === '[DONE]' ? data : JSON.parse(data))),
-      content: () =>
-        reading
-          .data()
-          .map(
-            (one) =>
-              (one as { choices?: { delta?: { content?: string } }[] }).choices?.[0]?.delta?.content ?? '',
-          )
-          .join(''),
-      leave: () => sent.destroy(),
-      pause: () => response.pause(),
-      resume: () => response.resume(),
-      async over() {
-        await ended.promise
-        return reading
-      },
-    }
-    response.on('data', (bytes: Buffer) => {
-      reading.length += bytes.length
-      reading.text = (reading.text + bytes.toString('latin1')).slice(-KEPT)
-    })
-    response.on('close', () => {
-      reading.isOver = true
-      reading.isCut = !response.complete
-      ended.resolve()
-    })
-    response.on('error', () => {})
-    resolve(reading)
-  })
-  sent.end(JSON.stringify(body))
-  return promise
-}
+const ask = (body: object, headers?: Record<string, string>): Promise<Reading> =>
+  read(`${gateway.url}/v1/chat/completions`, body, headers)
 
 async function whole(body: object, headers?: Record<string, string>): Promise<Reading> {
   return (await ask(body, headers)).over()

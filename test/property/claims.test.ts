@@ -166,6 +166,60 @@ describe('claims of workers', () => {
   })
 })
 
+describe('a claim that outlasts its load', () => {
+  it('is held until its end, however old it is, and by nobody once its worker has died', () => {
+    const bytes = allocateClaims(64)
+    const [row] = ROWS as [Digest]
+    const [one, two] = [tableOf(bytes, 0), tableOf(bytes, 1)]
+    one.claim([row])
+    // Only its own worker may extend it.
+    two.extend(row)
+    bytes.since.forEach((since, slot) => {
+      if (since > 0) bytes.since[slot] = since - 6_000
+    })
+    expect(two.claim([row])).toEqual(['none'])
+    one.extend(row)
+    one.release(row)
+    two.end(row)
+    expect(two.claim([row])).toMatchObject([{ by: 0 }])
+    one.end(row)
+    expect(isEmpty(bytes)).toBe(true)
+    expect(two.claim([row])).toEqual(['ours'])
+    two.extend(row)
+    forgetClaims(bytes, 1)
+    expect(one.claim([row])).toEqual(['ours'])
+    one.release(row)
+    expect(isEmpty(bytes)).toBe(true)
+  })
+
+  it('is followed where the load can, and not for ever where its holder has nothing to follow', async () => {
+    const bytes = allocateClaims(64)
+    const [row] = ROWS as [Digest]
+    const holder = tableOf(bytes, 2)
+    holder.claim([row])
+    holder.extend(row)
+    const claims = new Claims(tableOf(bytes, 0), { now })
+    const log: string[] = []
+    const load = (answers: boolean) =>
+      claims.load({
+        digests: [row],
+        signal: never,
+        deadline: now() + 10_000,
+        found: () => false,
+        fetch: async () => void log.push('fetched'),
+        follow: async (_, worker) => {
+          log.push(`followed ${worker}`)
+          return answers
+        },
+      })
+    await load(true)
+    await load(false)
+    expect(log).toEqual(['followed 2', 'followed 2', 'followed 2', 'fetched'])
+    holder.end(row)
+    expect(isEmpty(bytes)).toBe(true)
+  })
+})
+
 describe('a row that nobody waits for', () => {
   it('is loaded by one worker, and not at all where another has it', async () => {
     const bytes = allocateClaims(64)

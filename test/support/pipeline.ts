@@ -257,6 +257,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     readyBytes,
     facts: { epochs, deployments },
     claims: undefined,
+    requestRelay: (_, { port }) => port.close(),
     ...tenantTables(() => clock.now()),
     workers: options.workers ?? 1,
     backends: {

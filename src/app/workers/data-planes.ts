@@ -153,6 +153,7 @@ export class DataPlanes {
       redeployed: (pool, model) => this.#redeployed(pool, model),
       split: (finding) => this.#threads.addFinding(finding),
       formShown: (shown) => this.#threads.addShownForm(shown),
+      requestRelay: (worker, request) => this.#threads.relay({ worker, request }),
       recorder: createRecorder({ ...parts, queued, send: take }),
     })
     this.#threads = new Threads({
@@ -161,6 +162,7 @@ export class DataPlanes {
       redeployed: (pool, model) => this.#redeployed(pool, model),
       split: (finding) => this.#worker.plane.addFinding(finding),
       formShown: (shown) => this.#worker.plane.addShownForm(shown),
+      relay: (request) => this.#worker.plane.relay(request),
       predictions: take,
       used: (report) => this.#tenants.add(report),
     })

@@ -9,6 +9,7 @@ import type { LoadTable } from '../../data/balance/table.ts'
 import type { LimitTable } from '../../data/decision/limit-table.ts'
 import type { QuotaTable } from '../../data/decision/quota-table.ts'
 import type { Claims } from '../../data/flight/claims.ts'
+import type { RequestRelay } from '../../data/generation/relayed-generation.ts'
 import { type DataListener, listen } from '../../data/ingress/server.ts'
 import type { ShownForm } from '../../data/key/forms.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
@@ -38,6 +39,8 @@ export interface DataWorkerParts {
   readonly table: LoadTable
   readonly outliers: OutlierState
   readonly claims: Claims | undefined
+  /** As in `DataPlaneParts`. */
+  readonly requestRelay: RequestRelay
   readonly limits: LimitTable
   readonly quotas: QuotaTable
   readonly observer: Observer

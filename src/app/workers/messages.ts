@@ -10,6 +10,7 @@ import type { PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
+import type { RelayRequest } from '../../data/generation/relay.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
 import type { ShownForm } from '../../data/key/forms.ts'
@@ -66,6 +67,8 @@ export interface ToWorker {
   split(found: Finding): void
   /** False where a tier could not be reached. */
   forget(digest: Digest): boolean
+  /** Another worker asks for a generation. */
+  relay(request: RelayRequest): void
   /** A barrier: answered once all earlier messages were handled. */
   sync(nothing: undefined): void
   explain(query: ExplainQuery): Explanation
@@ -102,6 +105,8 @@ export interface ToControl {
   redeployed(of: { readonly pool: string; readonly model: string }): void
   split(found: Finding): void
   formShown(shown: ShownForm): void
+  /** Passed on to the worker with this number. */
+  relay(asked: { readonly worker: number; readonly request: RelayRequest }): void
   /** Records for prediction logs. */
   predictions(batch: Uint8Array<ArrayBuffer>): void
   /** Ten times a second. */

@@ -3,6 +3,7 @@
  * the other. Notifications are handled in the order in which they are sent; a call is answered within its timeout, or
  * rejects. Only plain data passes; an error arrives as one of the same kind, with its code.
  */
+import type { Transferable } from 'node:worker_threads'
 import { FAULTS, type FaultCode, GatewayError } from '../../core/errors.ts'
 import type { Clock } from '../../lib/clock.ts'
 
@@ -33,7 +34,7 @@ interface PendingCall {
 
 /** A MessagePort, or the Worker at its other end. */
 interface MessageEndpoint {
-  postMessage(message: unknown, transfer: ArrayBuffer[]): void
+  postMessage(message: unknown, transfer: Transferable[]): void
   on(event: 'message', listener: (message: Message) => void): unknown
 }
 
@@ -61,11 +62,11 @@ export class ThreadRpc<Theirs, Ours> {
     return this.#ended !== undefined
   }
 
-  /** `transfer`: buffers of the argument that are handed over instead of copied. */
+  /** `transfer`: buffers and ports of the argument that are handed over instead of copied. */
   notify<K extends keyof Theirs & string>(
     name: K,
     argument: Argument<Theirs[K]>,
-    transfer: ArrayBuffer[] = [],
+    transfer: Transferable[] = [],
   ): void {
     this.#post({ kind: 'call', name, argument }, transfer)
   }
@@ -117,7 +118,7 @@ export class ThreadRpc<Theirs, Ours> {
     }
   }
 
-  #post(message: Message, transfer: ArrayBuffer[] = []): void {
+  #post(message: Message, transfer: Transferable[] = []): void {
     if (!this.#ended) this.#port.postMessage(message, transfer)
   }
 }

@@ -12,6 +12,7 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
+import type { RelayRequest } from '../../data/generation/relay.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
 import type { ShownForm } from '../../data/key/forms.ts'
@@ -28,7 +29,7 @@ import type { SharedFacts } from '../shared-facts.ts'
 import type { LiveTls } from '../tls.ts'
 import { CatchUp } from './catch-up.ts'
 import { countedOf, type DataStats, mergeStats } from './merge.ts'
-import type { ReportedForm, ToWorker, WorkerReport } from './messages.ts'
+import type { ReportedForm, ToControl, ToWorker, WorkerReport } from './messages.ts'
 import { cleanUpWorker, type SharedState } from './shared-state.ts'
 import { WorkerLoads } from './worker-loads.ts'
 import { type ExitReason, type WorkerRpc, WorkerSupervisor } from './worker-supervisor.ts'
@@ -60,6 +61,8 @@ export interface ThreadsParts {
   readonly split: (finding: Finding) => void
   /** Called with a form that a server has shown to a worker. */
   readonly formShown: (shown: ShownForm) => void
+  /** Called with what another worker asks of the first. */
+  readonly relay: (request: RelayRequest) => void
   /** Called with what tenants have used since the last time. */
   readonly used: (report: UsageReport) => void
   /** Called with a batch of records for prediction logs. */
@@ -145,6 +148,14 @@ export class Threads {
     this.#tellOthers(by, 'split', finding)
   }
 
+  /** Passes a request on to its worker, behind whatever that one was told before. */
+  relay({ worker, request }: Parameters<ToControl['relay']>[0]): void {
+    if (worker === 0) return this.#parts.relay(request)
+    const rpc = this.#supervisors[worker - 1]?.rpc
+    if (!rpc || rpc.isEnded) return request.port.close()
+    rpc.notify('relay', request, [request.port])
+  }
+
   /** True where no worker has the answer any more. */
   async forget(digest: Digest): Promise<boolean> {
     const answers = await Promise.all(
@@ -185,7 +196,7 @@ export class Threads {
 
   /** Resolves when every worker that answers in time has told what tenants have used; never rejects. */
   async tellUsage(): Promise<void> {
-    await answered(this.#rpcs.map((rpc) => rpc.call('tellUsage', undefined, CALL_MS)))
+    await Promise.allSettled(this.#rpcs.map((rpc) => rpc.call('tellUsage', undefined, CALL_MS)))
   }
 
   async sync(withinMs: number): Promise<void> {
@@ -276,6 +287,7 @@ export class Threads {
         formShown(shown)
         this.addShownForm(shown, worker)
       },
+      relay: (asked) => this.relay(asked),
       predictions,
       used,
       loads: (loads) => this.#loads.add(worker, loads),
@@ -327,9 +339,4 @@ export class Threads {
   #tellOthers<K extends keyof ToWorker>(by: number, name: K, argument: Parameters<ToWorker[K]>[0]): void {
     for (const { number, rpc } of this.#supervisors) if (number !== by) rpc?.notify(name, argument as never)
   }
-}
-
-async function answered<T>(acknowledged: readonly Promise<T>[]): Promise<T[]> {
-  const settled = await Promise.allSettled(acknowledged)
-  return settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
 }

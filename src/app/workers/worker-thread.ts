@@ -92,7 +92,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   })
 }
 
-/** What calls show is told to the control thread. */
+/** What calls show is told to the control thread, and what they ask of other workers goes through it. */
 function telling(control: ControlRpc) {
   return {
     stated: (statement) => control.notify('stated', statement),
@@ -100,6 +100,7 @@ function telling(control: ControlRpc) {
     keyMissing: (jwks) => control.call('keyMissing', jwks, KEY_MS).catch(() => {}),
     split: (finding) => control.notify('split', finding),
     formShown: (shown) => control.notify('formShown', shown),
+    requestRelay: (worker, request) => control.notify('relay', { worker, request }, [request.port]),
   } satisfies Partial<DataWorkerParts>
 }
 
@@ -145,6 +146,7 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     formShown: (shown) => plane.addShownForm(shown),
     split: (finding) => plane.addFinding(finding),
     forget: (digest) => plane.forget(digest),
+    relay: (request) => plane.relay(request),
     // Messages are handled in order, so all earlier ones are done.
     sync: () => {},
     explain: (query) => plane.explain(query),

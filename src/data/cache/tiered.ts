@@ -50,6 +50,8 @@ export interface Tiered {
   remove(digest: Digest): Promise<boolean>
   /** The present mark, which `store` takes as `began`; it changes whenever an entry is removed. */
   mark(): number
+  /** Whether the key was not removed since `mark()` was this. */
+  passes(digest: Digest, mark: number): boolean
   /** Calls `run` when another gateway signals that facts have changed; never where no tier can signal it. */
   listen(run: () => void): void
   /** The fact's value at the first shared tier, ours if it had none; undefined while that tier cannot be asked. */
@@ -197,6 +199,10 @@ class TieredCache implements Tiered {
 
   mark(): number {
     return this.#fence.mark()
+  }
+
+  passes(digest: Digest, mark: number): boolean {
+    return this.#fence.passes(digest, mark)
   }
 
   listen(run: () => void): void {

@@ -17,7 +17,7 @@ export interface ClaimBytes {
   readonly owner: Int32Array
   /** Grows with each claim that is released. */
   readonly turn: Int32Array
-  /** When the claim was made, in monotonic milliseconds. */
+  /** When the claim was made, in monotonic milliseconds; infinite: it does not age. */
   readonly since: Float64Array
   /** Eight words a slot. */
   readonly digest: Uint32Array
@@ -27,6 +27,8 @@ export interface ClaimBytes {
 export type Claim = 'ours' | 'none' | Held
 
 export interface Held {
+  /** The number of the worker that has the claim. */
+  readonly by: number
   readonly slot: number
   readonly turn: number
 }
@@ -82,13 +84,23 @@ export class ClaimTable {
     }
   }
 
-  /** Releases a claim of this worker, and wakes the workers that wait for it. */
+  /** Releases a claim of this worker that was not extended, and wakes the workers that wait for it. */
   release(digest: Digest): void {
-    const { owner, turn } = this.#bytes
-    // Without the lock: nobody else writes to a slot that is ours.
     const slot = this.#find(digest)
-    if (slot < 0 || Atomics.compareExchange(owner, slot, this.#self, 0) !== this.#self) return
-    wake(turn, slot)
+    if (slot >= 0 && this.#bytes.since[slot] !== Number.POSITIVE_INFINITY) this.#free(slot)
+  }
+
+  /** Makes a claim of this worker, where it has one, last until `end`. */
+  extend(digest: Digest): void {
+    const { owner, since } = this.#bytes
+    const slot = this.#find(digest)
+    if (slot >= 0 && Atomics.load(owner, slot) === this.#self) since[slot] = Number.POSITIVE_INFINITY
+  }
+
+  /** Releases a claim of this worker, be it extended or not. */
+  end(digest: Digest): void {
+    const slot = this.#find(digest)
+    if (slot >= 0) this.#free(slot)
   }
 
   /** Resolves when the claim has been released, or after `ms`. */
@@ -106,10 +118,11 @@ export class ClaimTable {
     const known = this.#find(digest)
     if (known >= 0) {
       // The turn is read before the owner: a release after that changes the turn, so a sleeper on the old one wakes at once.
-      const held = { slot: known, turn: Atomics.load(turn, known) }
+      const heldTurn = Atomics.load(turn, known)
       const holder = Atomics.load(owner, known)
       const isStale = this.#now() - (since[known] ?? 0) > STALE_MS
-      if (holder !== 0) return holder === this.#self || isStale ? 'none' : held
+      if (holder === this.#self || (holder !== 0 && isStale)) return 'none'
+      if (holder !== 0) return { by: holder - 1, slot: known, turn: heldTurn }
     }
     const first = this.#home(digest)
     for (let slot = first; slot < first + WAYS; slot++) {
@@ -121,6 +134,12 @@ export class ClaimTable {
       return 'ours'
     }
     return 'none'
+  }
+
+  #free(slot: number): void {
+    const { owner, turn } = this.#bytes
+    // Without the lock: nobody else writes to a slot that is ours.
+    if (Atomics.compareExchange(owner, slot, this.#self, 0) === this.#self) wake(turn, slot)
   }
 
   /** The slot in which the digest is claimed, or -1. */

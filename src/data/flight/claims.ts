@@ -3,7 +3,7 @@
  * it; the others sleep until it has, and find the answer in the memory they share.
  *
  *   1. claim all rows of the load
- *   2. ours → fetch, unless memory has the row meanwhile; held → sleep, then look in memory
+ *   2. ours → fetch, unless memory has the row meanwhile; held → follow the holder if the load can, or sleep, then look in memory
  *   3. a claim released without an answer may be claimed by anybody; who has waited for two holders in vain waits for no
  *      third one
  *
@@ -27,6 +27,11 @@ export interface ClaimedLoad {
   readonly found: (digest: Digest) => boolean
   /** Loads rows; calls `landed` for each as soon as waiting workers may look. Called once or more. */
   readonly fetch: (digests: readonly Digest[], landed: (digest: Digest) => void) => Promise<void>
+  /**
+   * Joins the load of the worker with this number, in place of sleeping until it is over; true where that answers the row.
+   * Rejects with the signal's reason.
+   */
+  readonly follow?: ((digest: Digest, worker: number) => Promise<boolean>) | undefined
 }
 
 /** How many holders of one claim, one after the other, are waited for. */
@@ -52,6 +57,15 @@ export class Claims {
     } finally {
       if (claim === 'ours') this.#table.release(digest)
     }
+  }
+
+  /** Makes a claim of this worker, where it has one, outlast its load: until `end`. */
+  extend(digest: Digest): void {
+    this.#table.extend(digest)
+  }
+
+  end(digest: Digest): void {
+    this.#table.end(digest)
   }
 
   /**
@@ -115,24 +129,27 @@ export class Claims {
     wanted: Map<Digest, number>,
     { digest, claim }: { readonly digest: Digest; readonly claim: Held },
   ): Promise<void> {
-    const { signal, found } = load
+    const { signal, found, follow } = load
     const left = load.deadline - this.#clock.now()
     if (left <= 0) throw new GatewayError('deadline', 'another worker was asking the backend for too long')
-    await until(signal, this.#table.gone(claim, Math.min(left, LOOK_MS)))
-    if (found(digest)) wanted.delete(digest)
-    else if (this.#table.isGone(claim)) wanted.set(digest, (wanted.get(digest) ?? 0) + 1)
+    const isAnswered = follow
+      ? await follow(digest, claim.by)
+      : await until(signal, this.#table.gone(claim, Math.min(left, LOOK_MS)))
+    if (isAnswered || found(digest)) wanted.delete(digest)
+    // Whoever cannot be followed, or not any more, is not asked for ever.
+    else if (follow || this.#table.isGone(claim)) wanted.set(digest, (wanted.get(digest) ?? 0) + 1)
   }
 }
 
-/** Resolves as `done` does; rejects with the signal's reason when that comes first. */
-function until(signal: Signal, done: Promise<void>): Promise<void> {
+/** Resolves, with nothing that answers a row, as `done` does; rejects with the signal's reason when that comes first. */
+function until(signal: Signal, done: Promise<void>): Promise<false> {
   return new Promise((resolve, reject) => {
     const leave = () => reject(signal.reason)
     if (signal.aborted) return leave()
     signal.addEventListener('abort', leave, { once: true })
     void done.then(() => {
       signal.removeEventListener('abort', leave)
-      resolve()
+      resolve(false)
     })
   })
 }

@@ -4,6 +4,7 @@ import type { Observer } from '../../core/observer.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Generation, Plan } from '../../protocol/protocol.ts'
 import { keptHeaders } from '../decision/storable.ts'
+import type { Claims } from '../flight/claims.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import type { UpstreamResponse } from '../upstream/upstream-call.ts'
 import { RunningGeneration, type RunningGenerationParts } from './running-generation.ts'
@@ -16,10 +17,14 @@ interface GenerationCall {
 
 interface GenerationUse extends Pick<RunningGenerationParts, 'keep'> {
   /** Others may join it. */
-  readonly isShared: boolean
+  readonly isJoinable: boolean
+  /** Another worker reads it from the backend, and counts it. */
+  readonly isRelayed?: boolean
 }
 
 export interface GenerationTableParts {
+  /** Undefined: this process has one worker. */
+  readonly claims?: Pick<Claims, 'extend' | 'end'> | undefined
   readonly observer: Pick<Observer, 'generated'>
   readonly clock: Pick<Clock, 'now'>
 }
@@ -39,8 +44,8 @@ export class GenerationTable {
   /** Reads events that have begun to arrive. An older generation under the same key cannot be joined any more. */
   run(
     { matched, plan }: GenerationCall,
-    response: UpstreamResponse,
-    { isShared, keep }: GenerationUse,
+    response: Pick<UpstreamResponse, 'reply' | 'ms'>,
+    { isJoinable, isRelayed = false, keep }: GenerationUse,
   ): RunningGeneration {
     const { protocol, route, target } = matched
     const { observer, clock } = this.#parts
@@ -54,9 +59,11 @@ export class GenerationTable {
       keep,
       clock,
       askedAt: clock.now() - ms,
-      measured: (generated) => observer.generated(target.model ?? '', generated),
+      measured: (generated) => {
+        if (!isRelayed) observer.generated(target.model ?? '', generated)
+      },
     })
-    if (isShared) this.#publish(plan.whole, running)
+    if (isJoinable) this.#publish(plan.whole, running)
     return running
   }
 
@@ -66,13 +73,15 @@ export class GenerationTable {
 
   /** Nobody joins it any more; its readers go on reading. */
   retire(digest: Digest): void {
-    this.#running.delete(digest)
+    if (this.#running.delete(digest)) this.#parts.claims?.end(digest)
   }
 
+  /** As long as others may join it, its claim tells the other workers where it runs. */
   #publish(digest: Digest, running: RunningGeneration): void {
     this.#running.set(digest, running)
+    this.#parts.claims?.extend(digest)
     void running.over.then(() => {
-      if (this.#running.get(digest) === running) this.#running.delete(digest)
+      if (this.#running.get(digest) === running) this.retire(digest)
     })
   }
 }

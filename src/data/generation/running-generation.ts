@@ -45,6 +45,13 @@ export interface GenerationReader {
   readonly call: Pick<Call, 'signal'>
 }
 
+/** A generation as another worker gets it: whole, and with an error as such. */
+export interface RelayedEvents {
+  readonly status: number
+  readonly headers: RawPairs
+  readonly events: SharedBodyReader
+}
+
 export class RunningGeneration {
   /** Settles when the generation is over: with what was kept of it. */
   readonly over: Promise<Entry | undefined>
@@ -85,6 +92,13 @@ export class RunningGeneration {
     if (isLeader) return { ...withoutByteFields(reply), body }
     const saved = () => this.#follower.tokens
     return { status: reply.status, headers: keptHeaders, body, saved }
+  }
+
+  /** Its head and its events, for the callers of another worker; undefined: it cannot be joined any more. */
+  relayed(): RelayedEvents | undefined {
+    const { reply, keptHeaders } = this.#parts
+    const events = this.#body.join()
+    return events && { status: reply.status, headers: keptHeaders, events }
   }
 
   /** What is kept when it is over, for a caller who wants the answer in one piece. Rejects where the caller leaves first. */

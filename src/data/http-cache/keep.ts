@@ -87,4 +87,15 @@ export function staleWindows(
   }
 }
 
-const NO_WINDOWS = { swrMs: 0, sieMs: 0 }
+/** The same, but no longer than the route has it. */
+export function windowsWithin(
+  response: ResponseDirectives,
+  route: RouteCache,
+): { readonly swrMs: number; readonly sieMs: number } {
+  const { staleWhileRevalidate, staleIfError } = route
+  if (staleWhileRevalidate === 0 && staleIfError === 0) return NO_WINDOWS
+  const { swrMs, sieMs } = staleWindows(response, route)
+  return { swrMs: Math.min(swrMs, staleWhileRevalidate), sieMs: Math.min(sieMs, staleIfError) }
+}
+
+export const NO_WINDOWS = { swrMs: 0, sieMs: 0 }

@@ -79,7 +79,12 @@ export type LoadResult =
       readonly audience: Digest | 'all' | undefined
     }
   /** Its events arrive; whoever waits reads them as they come. */
-  | { readonly kind: 'running'; readonly generation: RunningGeneration }
+  | {
+      readonly kind: 'running'
+      readonly generation: RunningGeneration
+      /** Another worker asked the backend for it. */
+      readonly joined?: boolean
+    }
   /** For the leader of the load alone: a stream, or a reply with a cookie. */
   | { readonly kind: 'single'; take(): Reply | undefined; readonly partial: boolean }
   | { readonly kind: 'failed'; readonly error: GatewayError }

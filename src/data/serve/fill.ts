@@ -18,13 +18,8 @@ import type { Load } from '../flight/flights.ts'
 import type { Holding, Leases } from '../flight/leases.ts'
 import { PartialLoad } from '../flight/partial-load.ts'
 import type { GenerationTable } from '../generation/generation-table.ts'
-import { staleWindows } from '../http-cache/keep.ts'
-import {
-  type Life,
-  lifeOf,
-  NO_RESPONSE_DIRECTIVES,
-  type ResponseDirectives,
-} from '../http-cache/response-directives.ts'
+import { NO_WINDOWS, windowsWithin } from '../http-cache/keep.ts'
+import { type Life, lifeOf, NO_RESPONSE_DIRECTIVES } from '../http-cache/response-directives.ts'
 import { type Forms, suits } from '../key/forms.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
@@ -32,6 +27,7 @@ import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-contex
 import type { UpstreamResponse } from '../upstream/upstream-call.ts'
 import { versionsOf } from './answer-versions.ts'
 import type { Fetch, FetchOptions } from './fetch.ts'
+import { createFollow, type Follow, type FollowParts } from './follow.ts'
 import type { FetchedAnswer, FetchResult, SomeAnswers } from './in-parts.ts'
 import { landUnstored, type UnstoredReply } from './unstored.ts'
 
@@ -43,6 +39,7 @@ export interface FillParts extends VersionRules {
   readonly leases: (matched: Matched) => Leases | undefined
   /** Undefined: this process has one worker. */
   readonly claims?: Claims | undefined
+  readonly requestRelay: FollowParts['requestRelay']
   readonly forms: Pick<Forms, 'learn'>
   readonly refusalOf: RefusalOf
   readonly observer: Pick<Observer, 'generated'>
@@ -52,18 +49,19 @@ export interface FillParts extends VersionRules {
 
 export class Fill {
   readonly #parts: FillParts
+  readonly #follow: Follow
 
   constructor(parts: FillParts) {
     this.#parts = parts
+    this.#follow = createFollow(parts)
   }
 
   /** Lands every row of the load, or fails; the rows left open then land with the error. */
   load(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
     const { claims } = this.#parts
-    // A caller who reads events as they come would get none while another worker reads them.
-    if (!claims || context.directives.noCache || isStreamed(context))
-      return this.#loadFromTiers(context, load)
-    // Other workers may want the same rows: one worker loads them, the others find them in the shared process memory.
+    if (!claims || context.directives.noCache) return this.#loadFromTiers(context, load)
+    // Other workers may want the same rows: one worker loads them, the others find them in the shared process memory, or
+    // read a generation along with it.
     return claims.load({
       digests: load.digests,
       signal: load.signal,
@@ -72,6 +70,8 @@ export class Fill {
       },
       found: (digest) => this.#landedFromMemory(context, load, digest),
       fetch: async (digests, landed) => this.#loadFromTiers(context, new PartialLoad(load, digests, landed)),
+      follow:
+        context.plan.generation && ((digest, worker) => this.#follow(context, load, { digest, worker })),
     })
   }
 
@@ -152,7 +152,7 @@ export class Fill {
       if ('unstored' in arrived)
         this.#landUnstored(context, { load, digests, reply: arrived.unstored, partial: !isWhole })
       else if ('some' in arrived) this.#keepSome(context, fetched, arrived)
-      else if ('running' in arrived) this.#follow(context, fetched, arrived)
+      else if ('running' in arrived) this.#run(context, fetched, arrived)
       else this.#keep(context, { ...fetched, leaderReply: arrived.leaderReply }, arrived.answers)
     })
   }
@@ -182,7 +182,7 @@ export class Fill {
   }
 
   /** Events that arrive land with their beginning, and are kept with their end. */
-  #follow(
+  #run(
     context: LookupContext,
     fetched: Fetched,
     { running, isShared }: Extract<FetchResult, { running: unknown }>,
@@ -192,7 +192,10 @@ export class Fill {
       isShared
         ? this.#keptOf(context, fetched, { ...running, reply: { ...running.reply, body: events } })
         : undefined
-    const generation = this.#parts.generations.run(context, running, { isShared, keep })
+    const { generations, cache } = this.#parts
+    // Nobody joins what was asked for before the key was purged.
+    const isJoinable = isShared && digests.every((digest) => cache.passes(digest, context.began))
+    const generation = generations.run(context, running, { isJoinable, keep })
     if (isShared) {
       for (const digest of digests) load.land(digest, { kind: 'running', generation })
       return
@@ -290,7 +293,7 @@ export class Fill {
       directives === NO_RESPONSE_DIRECTIVES
         ? { createdAt: at, ttlMs: ttl }
         : lifeOf(directives, { at, delayMs: ms }, ttl)
-    const windows = negative ? NO_WINDOWS : windowsOf(directives, cached)
+    const windows = negative ? NO_WINDOWS : windowsWithin(directives, cached)
     return {
       digest,
       kind: answer ? 'row' : 'reply',
@@ -316,19 +319,6 @@ export class Fill {
 
 function isStreamed({ plan }: LookupContext): boolean {
   return plan.generation?.isStreamed === true
-}
-
-const NO_WINDOWS = { swrMs: 0, sieMs: 0 }
-
-/** The stale windows of an entry: what the backend allows, but no more than the route does. */
-function windowsOf(
-  directives: ResponseDirectives,
-  cached: RouteCache,
-): { readonly swrMs: number; readonly sieMs: number } {
-  const { staleWhileRevalidate, staleIfError } = cached
-  if (staleWhileRevalidate === 0 && staleIfError === 0) return NO_WINDOWS
-  const { swrMs, sieMs } = staleWindows(directives, cached)
-  return { swrMs: Math.min(swrMs, staleWhileRevalidate), sieMs: Math.min(sieMs, staleIfError) }
 }
 
 /** A load, and its rows that have not landed. */

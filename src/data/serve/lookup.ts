@@ -127,8 +127,10 @@ export class Lookup {
       if (!lookup.joined || this.#mayAnswer(results[i], context)) accept(lookup, results[i])
     }
     const [only] = results
-    if (only?.kind === 'running')
-      return this.#running(context, only.generation, { isJoined: joined.length > 0, attempt })
+    if (only?.kind === 'running') {
+      const isJoined = joined.length > 0 || only.joined === true
+      return this.#running(context, only.generation, { isJoined, attempt })
+    }
     const failedAt = results.findIndex(isFailure)
     if (failedAt < 0) {
       if (context.lookups.missing.length === 0) return this.#composed(context)
