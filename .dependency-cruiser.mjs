@@ -52,6 +52,7 @@ const PACKAGES = {
   '@aws-sdk/client-s3': ['src/store/s3-store.ts'],
   '@grpc/grpc-js': ['src/control/scale/keda.ts'],
   '@grpc/proto-loader': ['src/control/scale/keda.ts'],
+  '@huggingface/tokenizers': ['src/model/embedding/tokenizer.ts'],
   autocannon: ['src/cli/bench'],
   commander: ['src/cli/'],
   ioredis: ['src/data/cache/tiers/redis-connection.ts'],

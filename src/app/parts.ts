@@ -126,8 +126,12 @@ export function protocolsOf(name: RouteSettings['protocol'], custom: Parts = {})
   }
 }
 
-/** The dialects of the embedded model server. */
-export const EMBEDDED: readonly Protocol[] = [tfserving, oip]
+/** The dialects of the embedded model server, by the kind of model. */
+export const EMBEDDED: Readonly<Record<Settings['models'][number]['kind'], readonly Protocol[]>> = {
+  tensors: [tfserving, oip],
+  // The last takes whatever path is left.
+  embedding: [tfserving, oip, openai],
+}
 
 export interface TierContext extends SealContext {
   readonly tls: LiveTls

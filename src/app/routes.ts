@@ -21,10 +21,10 @@ export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
       keepsHost: settings.pools[route.pool]?.host === 'keep',
     }),
   )
-  const ofModel = ({ name, cache }: Settings['models'][number]): Route => ({
+  const ofModel = ({ name, kind, cache }: Settings['models'][number]): Route => ({
     name,
     match: { model: name },
-    protocols: EMBEDDED,
+    protocols: EMBEDDED[kind],
     pool: name,
     timeout: settings.server.limits.requestTimeout,
     pure: true,
@@ -34,7 +34,14 @@ export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
   const { models } = settings
   // One that is scaled to zero would be started by being asked for its health.
   const first = models.find(({ replicas }) => replicas.min > 0) ?? models[0]
-  return [...written, ...models.map(ofModel), ...(first ? serverRoutes(ofModel(first)) : [])]
+  const embedded = models.flatMap((model) => [...listRoutes(model, ofModel(model)), ofModel(model)])
+  return [...written, ...embedded, ...(first ? serverRoutes(ofModel(first)) : [])]
+}
+
+/** The list of models is another one in each dialect: of those that are asked for by OpenAI's clients it is theirs. */
+function listRoutes({ kind, name }: Settings['models'][number], route: Route): Route[] {
+  if (kind !== 'embedding') return []
+  return [{ ...route, match: { path: '/v1/models', model: name }, protocols: protocolsOf('openai') }]
 }
 
 /** Paths of the Open Inference protocol that ask about a server: health and metadata, over REST and gRPC. */

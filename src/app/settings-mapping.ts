@@ -24,13 +24,32 @@ export function poolDeclarations({ pools, models }: Settings): PoolDeclaration[]
 
 /** The options for starting the processes of embedded models. */
 export function embeddedModels({ models }: Settings): EmbeddedModel[] {
-  return models.map(({ name, source, replicas, maxBatch, delay }) => ({
+  return models.map(({ name, source, kind, embedding = {}, replicas, maxBatch, delay }) => ({
     name,
     source,
+    kind,
+    options: optionsOf(embedding),
     replicas: replicas.min,
     maxBatch,
     delayMs: delay,
   }))
+}
+
+/** As arguments of `infergate model-server`. */
+function optionsOf({
+  pooling,
+  normalize,
+  maxTokens,
+  truncate,
+  dimensions,
+}: NonNullable<Settings['models'][number]['embedding']>): string[] {
+  return [
+    ...(pooling === undefined ? [] : ['--pooling', pooling]),
+    ...(normalize === undefined ? [] : [normalize ? '--normalize' : '--no-normalize']),
+    ...(maxTokens === undefined ? [] : ['--max-tokens', `${maxTokens}`]),
+    ...(truncate === undefined ? [] : [truncate ? '--truncate' : '--no-truncate']),
+    ...(dimensions === undefined ? [] : ['--dimensions', dimensions.join()]),
+  ]
 }
 
 /** Where the credentials towards backends stand, by pool. */

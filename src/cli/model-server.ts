@@ -10,6 +10,7 @@ import { accessSync, constants } from 'node:fs'
 import { hostname } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { HostPort } from '../core/addresses.ts'
+import { POOLINGS, type Pooling } from '../model/embedding/options.ts'
 import { ModelError, reasonOf } from '../model/error.ts'
 import type { ModelSource } from '../model/repository.ts'
 import { type ModelService, type RegistrationTerms, serveModels } from '../model/serve.ts'
@@ -22,6 +23,12 @@ const DRAIN_MS = 30_000
 
 interface Options {
   readonly model: readonly ModelSource[]
+  readonly embeddingModel: readonly ModelSource[]
+  readonly pooling?: Pooling
+  readonly normalize?: boolean
+  readonly maxTokens?: number
+  readonly truncate?: boolean
+  readonly dimensions?: readonly number[]
   readonly listen: HostPort
   readonly register?: string
   readonly pool?: string
@@ -46,6 +53,9 @@ Examples:
   $ curl -d @models/samples/digit-7.v1.json http://127.0.0.1:8501/v1/models/digits:predict
   $ curl -d @models/samples/digit-7.v2.json http://127.0.0.1:8501/v2/models/digits/infer
 
+  $ infergate model-server --embedding-model sentences=models/sentences --listen 127.0.0.1:8503
+  $ curl -H 'content-type: application/json' -d '{"model": "sentences", "input": "sort a list"}' http://127.0.0.1:8503/v1/embeddings
+
   $ infergate model-server --model digits=models/digits.onnx --register http://127.0.0.1:9090 --pool digits
       joins the pool when the models are loaded, renews every five seconds, drains and leaves on SIGTERM
 
@@ -53,8 +63,28 @@ Exit codes: 0 stopped as asked; 1 a mistake in the command, or a successor regis
 
 export function modelServerCommand(): Command {
   return new Command('model-server')
-    .description('serve ONNX models over the V1 (TensorFlow Serving) and V2 (Open Inference) protocols')
-    .requiredOption('--model <name=source>', 'a model to serve; may be given more than once', readModel)
+    .description(
+      'serve ONNX models over the V1 (TensorFlow Serving), V2 (Open Inference) and, of texts, OpenAI’s protocols',
+    )
+    .option('--model <name=source>', 'a model to serve; may be given more than once', readModel, [])
+    .option(
+      '--embedding-model <name=source>',
+      'a sentence encoder to serve, with its tokenizer.json beside it; may be given more than once',
+      readModel,
+      [],
+    )
+    .addOption(
+      new Option(
+        '--pooling <how>',
+        "how the vectors of an encoder's tokens become one (default: as its files say)",
+      ).choices(POOLINGS),
+    )
+    .option('--normalize', 'bring the vectors of encoders to length 1 (default: as their files say)')
+    .option('--no-normalize', 'leave them as they are')
+    .option('--max-tokens <count>', 'the most tokens of a text (default: as the files say)', readCount)
+    .option('--truncate', 'cut longer texts (default: as the files say)')
+    .option('--no-truncate', 'refuse longer texts')
+    .option('--dimensions <counts>', 'shorter vectors that may be asked for, as in 64,128', readCounts)
     .addOption(
       new Option('--listen <host:port>', 'where to listen; port 0 takes a free one')
         .argParser(readAddress)
@@ -89,6 +119,10 @@ function readModel(value: string, before: readonly ModelSource[] = []): readonly
   if (!name || !source)
     throw new InvalidArgumentError('Write NAME=FILE.onnx, without "/" or ":" in the name.')
   return [...before, { name, source }]
+}
+
+function readCounts(value: string): readonly number[] {
+  return value.split(',').map(readCount)
 }
 
 function readAddress(value: string): HostPort {
@@ -132,7 +166,8 @@ async function run(options: Options): Promise<void> {
 }
 
 async function serve(options: Options): Promise<void> {
-  const { listen, model: models, maxBatch, delay: delayMs } = options
+  const { listen, maxBatch, delay: delayMs } = options
+  const models = modelsOf(options)
   const register = registrationOf(options)
   const log = createLog({ level: 'info', file: process.stderr.fd })
   const running: { service?: ModelService; isStopping?: boolean } = {}
@@ -173,6 +208,24 @@ async function serve(options: Options): Promise<void> {
     await service.stop()
     throw error
   })
+}
+
+/** Throws a 400 where there is none. */
+function modelsOf({ model, embeddingModel, ...options }: Options): readonly ModelSource[] {
+  if (model.length + embeddingModel.length === 0)
+    throw new ModelError(
+      400,
+      'nothing to serve: give --model NAME=FILE.onnx or --embedding-model NAME=FOLDER',
+    )
+  const { pooling, normalize, maxTokens, truncate, dimensions } = options
+  const embedding = {
+    ...(pooling === undefined ? {} : { pooling }),
+    ...(normalize === undefined ? {} : { normalize }),
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+    ...(truncate === undefined ? {} : { truncate }),
+    ...(dimensions === undefined ? {} : { dimensions }),
+  }
+  return [...model, ...embeddingModel.map((each) => ({ ...each, embedding }))]
 }
 
 /** Undefined without --register. Throws a 400 for options that do not go together. */

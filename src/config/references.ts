@@ -2,6 +2,7 @@
  * Checks between fields: names that must differ, names that must exist, settings that exclude each other. It reads the
  * input before the schema does, so that one wrong field hides no other problem.
  */
+import { isStoreUrl } from '../core/store-url.ts'
 import { callerIssues } from './caller-checks.ts'
 import { type Issue, suggest } from './messages.ts'
 import { type Path, property } from './walk.ts'
@@ -13,6 +14,7 @@ export function crossCheck(input: unknown): Issue[] {
     ...modelsOverTls(input),
     ...tierOrder(input),
     ...modelNames(input),
+    ...embeddingModels(input),
     ...routeNames(input),
     ...routePools(input),
     ...fieldTwins(input),
@@ -112,6 +114,21 @@ function duplicates(input: unknown, path: readonly string[], what: string): Issu
       return []
     }
     return [problem([...path, i, 'name'], `another ${what} has this name`)]
+  })
+}
+
+/** The tokenizer lies beside the model, and stores give one file a version. */
+function embeddingModels(input: unknown): Issue[] {
+  return list(input, 'models').flatMap((model, i) => {
+    const isEmbedding = property(model, 'kind') === 'embedding'
+    const source = property(model, 'source')
+    if (!isEmbedding && property(model, 'embedding') !== undefined)
+      return [problem(['models', i, 'embedding'], 'the model takes tensors', 'add kind: embedding')]
+    if (!isEmbedding || typeof source !== 'string' || !isStoreUrl(source)) return []
+    const fix = 'copy the folder to this machine and give its path'
+    return [
+      problem(['models', i, 'source'], 'an embedding model is read from a folder, with its tokenizer', fix),
+    ]
   })
 }
 

@@ -9,6 +9,9 @@ import type { Clock } from '../lib/clock.ts'
 export interface EmbeddedModel {
   readonly name: string
   readonly source: string
+  readonly kind: 'tensors' | 'embedding'
+  /** Further arguments of the command, which say how it is served. */
+  readonly options: readonly string[]
   /** Processes to run from the start. */
   readonly replicas: number
   /** The most rows of waiting calls that one run takes. */
@@ -175,7 +178,7 @@ export class ModelProcesses {
     const args = [
       ...first,
       'model-server',
-      '--model',
+      model.kind === 'embedding' ? '--embedding-model' : '--model',
       `${model.name}=${model.source}`,
       '--register',
       adminUrl(),
@@ -183,6 +186,7 @@ export class ModelProcesses {
       `${model.maxBatch}`,
       '--delay',
       `${model.delayMs}`,
+      ...model.options,
     ]
     const secret = token(model.name)
     const began = clock.now()

@@ -1,21 +1,12 @@
 /**
  * Dynamic batching: one run at a time on one model; calls that arrive during a run share the next one.
  *
- * Nothing waits in order to be batched: a run takes the calls that are queued. Calls are joined along the first
- * dimension when the model leaves that open on every input and output, their other dimensions are equal, and the rows
- * fit under `maxBatch`. Each call gets exactly its own rows, so an answer never reveals what else was in the batch.
+ * Nothing waits in order to be batched: a run takes the calls that are queued. What calls are made of, and which of them may
+ * share a run, the model's `Batching` says. Each call gets exactly its own rows, so an answer never reveals what else was in
+ * the batch.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ModelError } from './error.ts'
-import {
-  type LoadedModel,
-  makeData,
-  sizeOf,
-  type Tensor,
-  type TensorData,
-  type TensorSpec,
-  type Tensors,
-} from './runtime.ts'
 
 /** Most calls waiting for one model; further ones are refused at once, for they would only time out later. */
 const MAX_WAITING = 1024
@@ -27,52 +18,61 @@ export interface InferenceBatcherOptions {
   readonly delayMs: number
 }
 
-interface QueuedRun {
-  readonly inputs: Tensors
+/** How the calls of a model share a run. */
+export interface Batching<Input, Output> {
+  /** False: no call shares a run with another. */
+  readonly joins: boolean
+  rowsOf(input: Input): number
+  /** Whether the two may be in one run. */
+  alike(one: Input, other: Input): boolean
+  /** The output of each input, in order; undefined where the outputs cannot be told apart: then each is run alone. */
+  run(inputs: readonly Input[]): Promise<readonly Output[] | undefined>
+  /** Frees the engine's memory; `run` is never called again. */
+  release(): Promise<void>
+}
+
+interface QueuedRun<Input, Output> {
+  readonly input: Input
   readonly rows: number
-  readonly resolve: (outputs: Tensors) => void
+  readonly resolve: (output: Output) => void
   readonly reject: (error: unknown) => void
 }
 
-const isOpen = (spec: TensorSpec): boolean => spec.shape[0] === -1
-
-export class InferenceBatcher {
-  readonly #model: LoadedModel
+export class InferenceBatcher<Input, Output> {
+  readonly #batching: Batching<Input, Output>
   readonly #options: InferenceBatcherOptions
-  readonly #joins: boolean
-  #queue: QueuedRun[] = []
+  #queue: QueuedRun<Input, Output>[] = []
   #busy = false
   #retired = false
 
-  constructor(model: LoadedModel, options: InferenceBatcherOptions) {
-    this.#model = model
+  constructor(batching: Batching<Input, Output>, options: InferenceBatcherOptions) {
+    this.#batching = batching
     this.#options = options
-    this.#joins = [...model.inputs, ...model.outputs].every(isOpen)
   }
 
-  /** The most rows worth sending in one call: 1 where the first dimension is not open. */
+  /** The most rows worth sending in one call: 1 where calls are not joined. */
   get maxBatch(): number {
-    return this.#joins ? this.#options.maxBatch : 1
+    return this.#batching.joins ? this.#options.maxBatch : 1
   }
 
   /**
    * Throws a 503 when too many wait or the model has been replaced, what the run threw, and the reason of `signal` when that
    * aborts while the call waits: a call that runs already runs to its end.
    */
-  run(inputs: Tensors, signal?: AbortSignal): Promise<Tensors> {
+  run(input: Input, signal?: AbortSignal): Promise<Output> {
     if (this.#retired) throw new ModelError(503, 'the model has just been replaced: send the call again')
     if (this.#queue.length >= MAX_WAITING) {
       throw new ModelError(503, `${MAX_WAITING} calls wait for this model already`)
     }
     return new Promise((resolve, reject) => {
-      const call = { inputs, rows: rowsOf(inputs), resolve, reject }
+      const call = { input, rows: this.#batching.rowsOf(input), resolve, reject }
       this.#queue.push(call)
       signal?.addEventListener('abort', () => this.#remove(call, signal.reason), { once: true })
       if (!this.#busy) this.#start()
     })
   }
 
-  #remove(call: QueuedRun, reason: unknown): void {
+  #remove(call: QueuedRun<Input, Output>, reason: unknown): void {
     const at = this.#queue.indexOf(call)
     if (at === -1) return
     this.#queue.splice(at, 1)
@@ -102,94 +102,42 @@ export class InferenceBatcher {
 
   #release(): void {
     // A session that cannot be released leaks memory, but its successor can serve.
-    this.#model.release().catch(() => undefined)
+    this.#batching.release().catch(() => undefined)
   }
 
   /** The oldest call, and those behind it as long as they can be joined to it. */
-  #next(): QueuedRun[] {
+  #next(): QueuedRun<Input, Output>[] {
     const first = this.#queue[0]
     if (!first) return []
+    if (!this.#batching.joins) return this.#queue.splice(0, 1)
     let rows = first.rows
     let count = 1
-    for (; this.#joins && count < this.#queue.length; count += 1) {
+    for (; count < this.#queue.length; count += 1) {
       const call = this.#queue[count]
-      if (!call || rows + call.rows > this.#options.maxBatch || !alike(first.inputs, call.inputs)) break
+      if (!call || rows + call.rows > this.#options.maxBatch) break
+      if (!this.#batching.alike(first.input, call.input)) break
       rows += call.rows
     }
     return this.#queue.splice(0, count)
   }
 
-  async #serve(batch: readonly QueuedRun[]): Promise<void> {
-    const [first, ...others] = batch
-    if (!first) return
-    try {
-      if (others.length === 0) return first.resolve(await this.#run(first.inputs))
-      const outputs = await this.#run(joined(batch))
-      const parts = cut(outputs, batch)
-      if (parts) return batch.forEach((call, i) => call.resolve(parts[i] ?? outputs))
-    } catch (error) {
-      if (others.length === 0) return first.reject(error)
-    }
+  async #serve(batch: readonly QueuedRun<Input, Output>[]): Promise<void> {
+    if (batch.length === 1) return this.#serveAlone(batch)
+    const outputs = await this.#run(batch).catch(() => undefined)
     // One call's values may have failed the whole run, or the outputs do not follow the rows: run each call alone.
-    for (const call of batch) await this.#run(call.inputs).then(call.resolve, call.reject)
+    if (!outputs) return this.#serveAlone(batch)
+    for (const [i, call] of batch.entries()) call.resolve(outputs[i] as Output)
   }
 
-  async #run(inputs: Tensors): Promise<Tensors> {
-    if (this.#options.delayMs > 0) await sleep(this.#options.delayMs)
-    return this.#model.run(inputs)
-  }
-}
-
-const rowsOf = (inputs: Tensors): number => {
-  const [first] = inputs.values()
-  return first?.shape[0] ?? 1
-}
-
-/** True when every input of both has the same dimensions after the first, and each has one row count only. */
-function alike(one: Tensors, other: Tensors): boolean {
-  const rows = [rowsOf(one), rowsOf(other)]
-  return [...one].every(([name, a]) => {
-    const b = other.get(name)
-    if (!b || a.shape[0] !== rows[0] || b.shape[0] !== rows[1]) return false
-    return a.shape.length === b.shape.length && a.shape.every((n, i) => i === 0 || n === b.shape[i])
-  })
-}
-
-function joined(batch: readonly QueuedRun[]): Tensors {
-  const inputs = new Map<string, Tensor>()
-  for (const [name, { datatype, shape }] of batch[0]?.inputs ?? []) {
-    const parts = batch.flatMap((call) => call.inputs.get(name) ?? [])
-    const rows = batch.reduce((sum, call) => sum + call.rows, 0)
-    const whole = [rows, ...shape.slice(1)]
-    inputs.set(name, { datatype, shape: whole, data: concatenate(parts, sizeOf(whole)) })
-  }
-  return inputs
-}
-
-function concatenate(parts: readonly Tensor[], length: number): TensorData {
-  if (Array.isArray(parts[0]?.data)) return parts.flatMap((part) => part.data as string[])
-  const data = makeData(parts[0]?.datatype ?? 'FP32', length) as Uint8Array
-  let at = 0
-  for (const part of parts) {
-    data.set(part.data as Uint8Array, at)
-    at += part.data.length
-  }
-  return data
-}
-
-/** Each call's rows of every output; undefined when an output does not have the rows that went in. */
-function cut(outputs: Tensors, batch: readonly QueuedRun[]): Tensors[] | undefined {
-  const rows = batch.reduce((sum, call) => sum + call.rows, 0)
-  if (![...outputs.values()].every(({ shape }) => shape[0] === rows)) return undefined
-  let from = 0
-  return batch.map((call) => {
-    const part = new Map<string, Tensor>()
-    for (const [name, { datatype, shape, data }] of outputs) {
-      const width = sizeOf(shape.slice(1))
-      const own = data.slice(from * width, (from + call.rows) * width)
-      part.set(name, { datatype, shape: [call.rows, ...shape.slice(1)], data: own })
+  async #serveAlone(batch: readonly QueuedRun<Input, Output>[]): Promise<void> {
+    for (const call of batch) {
+      const answer = this.#run([call]).then((outputs) => outputs?.[0] as Output)
+      await answer.then(call.resolve, call.reject)
     }
-    from += call.rows
-    return part
-  })
+  }
+
+  async #run(batch: readonly QueuedRun<Input, Output>[]): Promise<readonly Output[] | undefined> {
+    if (this.#options.delayMs > 0) await sleep(this.#options.delayMs)
+    return this.#batching.run(batch.map(({ input }) => input))
+  }
 }

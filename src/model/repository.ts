@@ -4,26 +4,34 @@
  * A changed file or a new version directory is loaded and warmed up before the old model is released, and calls that
  * run on the old one finish on it. If a file does not load, the old model continues to serve.
  */
-import { InferenceBatcher, type InferenceBatcherOptions } from './batcher.ts'
+import type { InferenceBatcherOptions } from './batcher.ts'
+import type { Embedder } from './embedding/embedder.ts'
+import { companionFiles } from './embedding/files.ts'
+import type { EmbeddingOptions } from './embedding/options.ts'
 import { ModelError, reasonOf } from './error.ts'
-import { type LoadedModel, makeData, type Runtime, sizeOf, type Tensor, type TensorSpec } from './runtime.ts'
-import { pathOf, readModel, type VersionFile, versionsAt } from './source.ts'
+import { openModel, type Runner } from './open-model.ts'
+import type { Runtime, TensorSpec } from './runtime.ts'
+import { type FilesOfKind, pathOf, readModel, type VersionFile, versionsAt } from './source.ts'
 
 export interface ModelSource {
   readonly name: string
   /** A path or `file:` URI of a model file, or of a directory whose sub-directories are numeric versions. */
   readonly source: string
+  /** The model is a sentence encoder with its tokenizer. */
+  readonly embedding?: EmbeddingOptions | undefined
 }
 
 /** One version of one model, ready to run. */
 export interface Served {
   readonly name: string
   readonly version: string
-  /** `sha256:…` of the file. */
+  /** `sha256:…` of the files. */
   readonly digest: string
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
-  readonly batcher: InferenceBatcher
+  readonly runner: Runner
+  /** Of an embedding model: the runner, which takes texts and tokens as well. */
+  readonly embedder?: Embedder
 }
 
 export interface RepositoryEvents {
@@ -46,6 +54,7 @@ interface LoadedVersion extends Served {
 interface ModelVersions {
   readonly name: string
   readonly path: string
+  readonly embedding: EmbeddingOptions | undefined
   /** Highest version first; empty until the first load. */
   versions: readonly LoadedVersion[]
   /** By version, the mark of a file that did not load, so that it is tried and reported only once. */
@@ -64,9 +73,10 @@ export class Repository {
   constructor(options: RepositoryOptions) {
     this.#options = options
     const models = new Map<string, ModelVersions>()
-    for (const { name, source } of options.sources) {
+    for (const { name, source, embedding } of options.sources) {
       if (models.has(name)) throw new ModelError(400, `two models are named "${name}"`)
-      models.set(name, { name, path: pathOf(source), versions: [], bad: new Map(), problem: undefined })
+      const path = pathOf(source)
+      models.set(name, { name, path, embedding, versions: [], bad: new Map(), problem: undefined })
     }
     this.#models = models
   }
@@ -77,7 +87,7 @@ export class Repository {
    */
   async open(): Promise<void> {
     for (const model of this.#models.values()) {
-      const files = await versionsAt(model.path, this.#options.runtime.extension)
+      const files = await versionsAt(model.path, this.#kindOf(model))
       if (files.length === 0) throw new ModelError(400, `model "${model.name}": no model at ${model.path}`)
       model.versions = await this.#loadAll(model, files)
     }
@@ -117,7 +127,7 @@ export class Repository {
     this.#closed = true
     clearTimeout(this.#timer)
     for (const model of this.#models.values()) {
-      for (const { batcher } of model.versions) batcher.retire()
+      for (const { runner } of model.versions) runner.retire()
       model.versions = []
     }
   }
@@ -127,7 +137,7 @@ export class Repository {
     const failed: unknown[] = []
     for (const file of files) {
       try {
-        loaded.push(await this.#load(model.name, file))
+        loaded.push(await this.#load(model, file))
       } catch (error) {
         model.bad.set(file.version, file.mark)
         failed.push(error)
@@ -160,7 +170,7 @@ export class Repository {
 
   /** Compares the files with the loaded versions, and loads what is new. */
   async #refresh(model: ModelVersions): Promise<void> {
-    const files = await versionsAt(model.path, this.#options.runtime.extension)
+    const files = await versionsAt(model.path, this.#kindOf(model))
     if (files.length === 0) return this.#unreadable(model, `nothing at ${model.path}; the last one serves on`)
     model.problem = undefined
     const present = new Map(model.versions.map((each) => [each.version, each]))
@@ -181,7 +191,7 @@ export class Repository {
   ): Promise<LoadedVersion | undefined> {
     if (model.bad.get(file.version) === file.mark) return old
     try {
-      return await this.#load(model.name, file, old)
+      return await this.#load(model, file, old)
     } catch (error) {
       model.bad.set(file.version, file.mark)
       this.#options.onProblem?.(model.name, reasonOf(error))
@@ -194,7 +204,7 @@ export class Repository {
     if (this.#closed || next.length === 0) return
     model.versions = next
     for (const old of before) {
-      if (!next.some(({ batcher }) => batcher === old.batcher)) old.batcher.retire()
+      if (!next.some(({ runner }) => runner === old.runner)) old.runner.retire()
     }
     const evidence = (list: readonly LoadedVersion[]) =>
       list.map((each) => `${each.version} ${each.digest}`).join()
@@ -202,48 +212,25 @@ export class Repository {
   }
 
   async #load(
-    name: string,
-    { version, file, mark }: VersionFile,
+    { name, embedding }: ModelVersions,
+    files: VersionFile,
     old?: LoadedVersion,
   ): Promise<LoadedVersion> {
+    const { version, file, mark } = files
     try {
-      const { bytes, digest } = await readModel(file)
-      // The file was touched but its bytes are the same: the loaded model stays.
+      const read = await readModel(files, embedding)
+      const { digest } = read
+      // The files were touched but their bytes are the same: the loaded model stays.
       if (old?.digest === digest) return { ...old, mark }
-      const model = await this.#options.runtime.load(bytes)
-      await warm(model)
-      const { inputs, outputs } = model
-      return {
-        name,
-        version,
-        digest,
-        mark,
-        inputs,
-        outputs,
-        batcher: new InferenceBatcher(model, this.#options),
-      }
+      const opened = await openModel(read, { ...this.#options, embedding })
+      return { name, version, digest, mark, ...opened }
     } catch (error) {
       throw new ModelError(400, `model "${name}", ${file}: ${reasonOf(error)}`, { cause: error })
     }
   }
-}
 
-/**
- * Warms a model up with one run on zeros: the first run allocates, and a model that cannot run must not be announced.
- * Where a dimension besides the first is open, zeros of length 1 may be invalid for the model, and a failure proves
- * nothing.
- */
-async function warm(model: LoadedModel): Promise<void> {
-  const zeros = new Map<string, Tensor>()
-  for (const { name, datatype, shape } of model.inputs) {
-    const whole = shape.map((n) => (n === -1 ? 1 : n))
-    zeros.set(name, { datatype, shape: whole, data: makeData(datatype, sizeOf(whole)) })
-  }
-  try {
-    await model.run(zeros)
-  } catch (error) {
-    if (model.inputs.some(({ shape }) => shape.lastIndexOf(-1) > 0)) return
-    await model.release()
-    throw new Error(`the model loads but does not run: ${reasonOf(error)}`, { cause: error })
+  #kindOf({ embedding }: ModelVersions): FilesOfKind {
+    const { extension } = this.#options.runtime
+    return { extension, companions: embedding && companionFiles }
   }
 }

@@ -10,11 +10,12 @@ export interface ModelRoute {
     | 'status'
     | 'metadata'
     | 'predict'
+    | 'embed'
     | 'model'
     | 'modelReady'
     | 'infer'
     | 'load'
-  /** Empty where the route is of no model. */
+  /** Empty where the path names no model. */
   readonly model: string
   readonly version?: string
 }
@@ -23,6 +24,7 @@ export interface ModelRoute {
 const ROUTES: readonly (readonly [method: 'GET' | 'POST', name: ModelRoute['name'], pattern: RegExp])[] = [
   ['POST', 'predict', /^\/v1\/models\/([^/:]+)(?:\/versions\/(\d+))?:predict$/],
   ['POST', 'infer', /^\/v2\/models\/([^/]+)(?:\/versions\/(\d+))?\/infer$/],
+  ['POST', 'embed', /^\/v1\/embeddings$/],
   ['GET', 'live', /^\/v2\/health\/live$/],
   ['GET', 'ready', /^\/v2\/health\/ready$/],
   ['GET', 'load', /^\/probe$/],

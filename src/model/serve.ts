@@ -114,4 +114,4 @@ const offersOf = (repository: Repository): ServedModel[] =>
   repository
     .names()
     .flatMap((name) => repository.versions(name))
-    .map(({ name, version, digest, batcher }) => ({ name, version, digest, maxBatch: batcher.maxBatch }))
+    .map(({ name, version, digest, runner }) => ({ name, version, digest, maxBatch: runner.maxBatch }))

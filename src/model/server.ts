@@ -1,8 +1,8 @@
 /**
  * The server of embedded models, in two protocols: TensorFlow Serving's V1 and Open Inference's V2, the latter over gRPC too, at
- * the same port.
+ * the same port; of embedding models in OpenAI's as well.
  *
- *   body → tensors (v1, v2) → repository.find → batcher.run → text
+ *   body → tensors (v1, v2) → repository.find → runner.run → text
  *
  * It listens before its models are loaded, so that liveness and readiness are two answers. It computes on its own
  * thread: a process serves one core, and more cores need more processes.
@@ -19,10 +19,18 @@ import { CallMeter } from './call-meter.ts'
 import { ModelError, reasonOf } from './error.ts'
 import { GrpcServer } from './grpc/server.ts'
 import { KEEP_ALIVE_MS, MAX_BODY_BYTES, REQUEST_TIMEOUT_MS } from './limits.ts'
+import {
+  describeError,
+  describeModels,
+  describeModel as describeOpenai,
+  isOpenaiPath,
+  readEmbeddings,
+  writeEmbeddings,
+} from './openai.ts'
 import { splitByPreface } from './preface.ts'
 import type { Repository } from './repository.ts'
 import { type ModelRoute, matchRoute } from './routes.ts'
-import { describeSignature, describeStatus, readPredict, writePredict } from './v1.ts'
+import { describeSignature, readPredict, statusOf, writePredict } from './v1.ts'
 import { describeModel, readInfer, SERVER, writeInfer } from './v2.ts'
 
 interface ModelServerReply {
@@ -113,7 +121,10 @@ export class ModelServer {
     // The rest of an unread body would be taken for the next request.
     if (!request.complete) headers['connection'] = 'close'
     const message = known?.message ?? 'the model server failed; its log says why'
-    this.#send(response, known?.status ?? 500, headers, JSON.stringify({ error: message }))
+    const status = known?.status ?? 500
+    const isOpenai = isOpenaiPath(request.url ?? '')
+    const body = isOpenai ? describeError(status, message) : JSON.stringify({ error: message })
+    this.#send(response, status, headers, body)
   }
 
   async #serve(request: IncomingMessage): Promise<ModelServerReply> {
@@ -127,11 +138,13 @@ export class ModelServer {
       case 'server':
         return { body: JSON.stringify({ name: SERVER.name, version, extensions: SERVER.extensions }) }
       case 'list':
-        return { body: JSON.stringify({ models: repository.names() }) }
+        return { body: describeModels(repository) }
       case 'predict':
         return this.#meter.run(() => this.#predict(route, request))
       case 'infer':
         return this.#meter.run(() => this.#infer(route, request))
+      case 'embed':
+        return this.#meter.run(() => this.#embed(request))
       case 'load':
         return { body: JSON.stringify(this.#meter.load) }
       default:
@@ -151,7 +164,12 @@ export class ModelServer {
     const versions = repository.versions(model)
     switch (name) {
       case 'status':
-        return { body: describeStatus(version === undefined ? versions : [served]) }
+        return {
+          body: JSON.stringify({
+            ...describeOpenai(served),
+            ...statusOf(version === undefined ? versions : [served]),
+          }),
+        }
       case 'metadata':
         return { body: describeSignature(served) }
       case 'modelReady':
@@ -167,7 +185,7 @@ export class ModelServer {
     const text = textOf(await readBody(request))
     const served = this.#options.repository.find(model, version)
     const { tensors, form } = readPredict(text, served.inputs)
-    return { body: writePredict(await served.batcher.run(tensors), form) }
+    return { body: writePredict(await served.runner.run(tensors), form) }
   }
 
   async #infer({ model, version }: ModelRoute, request: IncomingMessage): Promise<ModelServerReply> {
@@ -177,7 +195,15 @@ export class ModelServer {
     if (jsonLength === undefined) textOf(body)
     const served = this.#options.repository.find(model, version)
     const call = readInfer(body, jsonLength, served)
-    return writeInfer(served, call, await served.batcher.run(call.tensors))
+    return writeInfer(served, call, await served.runner.run(call.tensors))
+  }
+
+  async #embed(request: IncomingMessage): Promise<ModelServerReply> {
+    const call = readEmbeddings(textOf(await readBody(request)))
+    const { embedder } = this.#options.repository.find(call.model)
+    if (!embedder)
+      throw new ModelError(400, `"${call.model}" takes tensors, and makes no embeddings of texts`)
+    return { body: writeEmbeddings(call, await embedder.embed(call.inputs, call.dimensions)) }
   }
 }
 

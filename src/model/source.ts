@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ModelError } from './error.ts'
 
@@ -12,8 +12,18 @@ export interface VersionFile {
   /** Digits; `1` where the source is a single file. */
   readonly version: string
   readonly file: string
-  /** Changes whenever the file may have changed: inode, size and both times, or why they cannot be read. */
+  /** Files that are a part of the model as well. */
+  readonly companions: readonly string[]
+  /** Changes whenever one of the files may have changed: inode, size and both times, or why they cannot be read. */
   readonly mark: string
+}
+
+/** Which files a source is looked through for. */
+export interface FilesOfKind {
+  /** The extension of model files, with the dot. */
+  readonly extension: string
+  /** The paths of the files that belong to a model file. */
+  readonly companions?: ((file: string) => Promise<readonly string[]>) | undefined
 }
 
 /** A path, or a `file:` URI, as a path. Throws a 400 for another scheme. */
@@ -37,27 +47,39 @@ const statOf = (path: string) =>
     throw error
   })
 
-async function versionFile(file: string, version: string): Promise<VersionFile | undefined> {
+async function versionFile(
+  file: string,
+  version: string,
+  kind: FilesOfKind,
+): Promise<VersionFile | undefined> {
+  const own = await markOf(file)
+  if (own === undefined) return undefined
+  const companions = (await kind.companions?.(file)) ?? []
+  const marks = await Promise.all(companions.map(markOf))
+  return { version, file, companions, mark: [own, ...marks].join() }
+}
+
+/** Undefined: it is no file. */
+async function markOf(file: string): Promise<string | undefined> {
   const found = await statOf(file)
-  if (!found?.isFile()) return undefined
-  return { version, file, mark: [found.ino, found.size, found.mtimeNs, found.ctimeNs].join(':') }
+  return found?.isFile() ? [found.ino, found.size, found.mtimeNs, found.ctimeNs].join(':') : undefined
 }
 
 /**
  * The versions at `path`, highest first; empty when there are none. A version directory without a model file is left
  * out, since the file may be about to be written.
  */
-export async function versionsAt(path: string, extension: string): Promise<VersionFile[]> {
+export async function versionsAt(path: string, kind: FilesOfKind): Promise<VersionFile[]> {
   const found = await statOf(path)
   if (!found?.isDirectory()) {
-    const single = await versionFile(path, '1')
+    const single = await versionFile(path, '1', kind)
     return single ? [single] : []
   }
   const names = (await readdir(path)).filter((name) => /^\d{1,18}$/.test(name))
   names.sort((a, b) => Number(b) - Number(a))
   const versions: VersionFile[] = []
   for (const name of names) {
-    const version = await versionIn(join(path, name), name, extension)
+    const version = await versionIn(join(path, name), name, kind)
     if (version) versions.push(version)
   }
   return versions
@@ -67,14 +89,14 @@ export async function versionsAt(path: string, extension: string): Promise<Versi
 async function versionIn(
   directory: string,
   version: string,
-  extension: string,
+  kind: FilesOfKind,
 ): Promise<VersionFile | undefined> {
   let file: string | undefined
   try {
-    file = await modelFile(directory, extension)
-    return file === undefined ? undefined : await versionFile(file, version)
+    file = await modelFile(directory, kind.extension)
+    return file === undefined ? undefined : await versionFile(file, version, kind)
   } catch (error) {
-    return { version, file: file ?? directory, mark: String(error) }
+    return { version, file: file ?? directory, companions: [], mark: String(error) }
   }
 }
 
@@ -92,11 +114,26 @@ async function modelFile(directory: string, extension: string): Promise<string |
 
 export interface ModelBytes {
   readonly bytes: Uint8Array
-  /** `sha256:` and 64 hexadecimal digits: evidence of which deployment answers. */
+  /** By path. */
+  readonly companions: ReadonlyMap<string, Uint8Array>
+  /** `sha256:` and 64 hexadecimal digits, of the model file, its companions and settings: evidence of which deployment answers. */
   readonly digest: string
 }
 
-export async function readModel(file: string): Promise<ModelBytes> {
+/** `settings`: what else the answers depend on. */
+export async function readModel(
+  { file, companions: paths }: VersionFile,
+  settings?: object,
+): Promise<ModelBytes> {
   const bytes = await readFile(file)
-  return { bytes, digest: `sha256:${createHash('sha256').update(bytes).digest('hex')}` }
+  const companions = new Map<string, Uint8Array>()
+  for (const path of paths) companions.set(path, await readFile(path))
+  const own = sha256(bytes)
+  // Of a file alone it is what `sha256sum` says of it.
+  if (settings === undefined) return { bytes, companions, digest: `sha256:${own}` }
+  const others = [...companions].map(([path, each]) => [relative(dirname(file), path), sha256(each)])
+  const digest = sha256(JSON.stringify([own, others, settings]))
+  return { bytes, companions, digest: `sha256:${digest}` }
 }
+
+const sha256 = (data: Uint8Array | string): string => createHash('sha256').update(data).digest('hex')

@@ -125,11 +125,9 @@ function writeColumns(outputs: Tensors): string {
 }
 
 /** `GET /v1/models/M[/versions/V]`. */
-export function describeStatus(versions: readonly Served[]): string {
+export function statusOf(versions: readonly Served[]): object {
   const status = { error_code: 'OK', error_message: '' }
-  return JSON.stringify({
-    model_version_status: versions.map(({ version }) => ({ version, state: 'AVAILABLE', status })),
-  })
+  return { model_version_status: versions.map(({ version }) => ({ version, state: 'AVAILABLE', status })) }
 }
 
 const DTYPES: Readonly<Record<Datatype, string>> = {

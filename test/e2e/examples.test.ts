@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, expect, it } from 'vitest'
 import { runInfergate, startGateway, written } from '../support/gateway.ts'
 import { freePort, startRedis } from '../support/servers.ts'
@@ -36,7 +37,9 @@ async function exampleOf(name: string): Promise<string> {
   const yaml = readFileSync(new URL(name, FOLDER), 'utf8')
   const ports = new Map<string, number>()
   for (const place of yaml.match(PLACE) ?? []) ports.set(place, ports.get(place) ?? (await freePort()))
-  return yaml.replace(PLACE, (place) => `127.0.0.1:${ports.get(place)}`)
+  return yaml
+    .replace(PLACE, (place) => `127.0.0.1:${ports.get(place)}`)
+    .replace('../../models/', fileURLToPath(new URL('../../models/', import.meta.url)))
 }
 
 // Its ports speak TLS: see below.
@@ -49,6 +52,8 @@ it.each(plain)('%s starts with nothing else running', async (name) => {
   const { config } = installed(name, yaml)
   const gateway = await startGateway({ config, env })
   expect((await gateway.ask('/livez')).status).toBe(200)
+  // A model of this machine is loaded first.
+  if (/kind: embedding/.test(yaml)) await gateway.up()
   const { status, json } = await gateway.ask('/readyz')
   const { reasons } = json as { reasons: string[] }
   // A model of a store that is away has never been fetched.

@@ -5,7 +5,7 @@
 import * as z from 'zod'
 import { readStoreUrl } from '../../core/store-url.ts'
 import { routeCache } from './cache.ts'
-import { count, duration, nameOf, ordered, refuse } from './fields.ts'
+import { count, duration, nameOf, ordered, orElse, refuse } from './fields.ts'
 import { slo, windowsOf } from './scale.ts'
 
 const replicas = z
@@ -14,6 +14,40 @@ const replicas = z
     max: count(1, 256).prefault(1).describe('Processes that run under load.'),
   })
   .superRefine(({ min, max }, ctx) => ordered(ctx, [min, max], ['min', 'max']))
+
+const embedding = z.strictObject({
+  pooling: orElse(
+    z
+      .enum(['mean', 'cls'])
+      .exactOptional()
+      .describe('How the vectors of the tokens become one: their mean, or that of the first.'),
+    '`1_Pooling/config.json`, or `mean`',
+  ),
+  normalize: orElse(
+    z.boolean().exactOptional().describe('Whether vectors are brought to length 1.'),
+    '`modules.json`, or `true`',
+  ),
+  maxTokens: orElse(
+    count(1, 1_000_000)
+      .exactOptional()
+      .describe('The most tokens of a text, with those that the tokenizer puts around it.'),
+    'the files of the model, or 512',
+  ),
+  truncate: orElse(
+    z.boolean().exactOptional().describe('Whether a longer text is cut; otherwise it is refused (400).'),
+    'whether `tokenizer.json` cuts',
+  ),
+  dimensions: orElse(
+    z
+      .array(count(1, 65_536))
+      .max(32)
+      .exactOptional()
+      .describe(
+        'Shorter vectors that a caller may ask for by `dimensions`: the first numbers of the whole one.',
+      ),
+    '`matryoshka_dimensions` of `config.json`',
+  ),
+})
 
 export const model = z.strictObject({
   name: nameOf('model').describe(
@@ -29,6 +63,15 @@ export const model = z.strictObject({
     .describe(
       'An ONNX file, as a path from the YAML or a URI (`file:`, `https:`, `hdfs:`, `webhdfs:`, `swebhdfs:`, `s3:`); a directory holds one numbered subdirectory a version.',
     ),
+  kind: z
+    .enum(['tensors', 'embedding'])
+    .prefault('tensors')
+    .describe(
+      'What it takes: tensors, or, a sentence encoder with its `tokenizer.json` beside it, texts; then it is served under `/v1/embeddings`, too.',
+    ),
+  embedding: embedding
+    .exactOptional()
+    .describe('How a model of kind `embedding` is used, where its own files do not say it.'),
   poll: duration({ min: '1s', max: '24h' })
     .prefault('10s')
     .describe('How often a source that is not on this machine is looked at; paths are every second.'),

@@ -53,7 +53,7 @@ async function infer(repository: Repository, bytes: Uint8Array, signal: AbortSig
   const message = readInferMessage(bytes)
   const served = repository.find(message.model, message.version === '' ? undefined : message.version)
   const call = readGrpcInfer(message, served)
-  return writeGrpcInfer(served, call, await served.batcher.run(call.tensors, signal))
+  return writeGrpcInfer(served, call, await served.runner.run(call.tensors, signal))
 }
 
 function truth(value: boolean): MessageWriter {

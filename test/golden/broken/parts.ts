@@ -105,4 +105,17 @@ ${REST}`,
       '4:17: tenants["*"].floor: places are kept for tenants that are named (give a tenant of its own name a floor, or leave it out here)',
     ],
   ],
+  [
+    'an embedding model of a store, and settings of one that takes tensors',
+    `models:
+  - { name: a, kind: embedding, source: "s3://models/a" }
+  - name: b
+    source: https://example.com/b.onnx
+    embedding: { pooling: cls }
+`,
+    [
+      '2:41: models[0].source: an embedding model is read from a folder, with its tokenizer (copy the folder to this machine and give its path)',
+      '5:16: models[1].embedding: the model takes tensors (add kind: embedding)',
+    ],
+  ],
 ]

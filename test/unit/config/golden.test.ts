@@ -23,17 +23,18 @@ beforeAll(() => {
   // In a folder of its own, so that neither the machine's paths nor a missing model decide.
   home = mkdtempSync(join(tmpdir(), 'infergate-golden-'))
   cpSync(join(ROOT, 'config'), join(home, 'config'), { recursive: true })
-  mkdirSync(join(home, 'models'))
+  mkdirSync(join(home, 'models', 'sentences'), { recursive: true })
   writeFileSync(join(home, 'models', 'digits.onnx'), '')
 })
 
 afterAll(() => rmSync(home, { recursive: true, force: true }))
 
 describe('the shipped configuration', () => {
-  it('has the default and the sixteen examples', () => {
+  it('has the default and the seventeen examples', () => {
     expect(yamls.toSorted()).toEqual([
       'examples/batching.yaml',
       'examples/callers.yaml',
+      'examples/embeddings.yaml',
       'examples/jwt.yaml',
       'examples/memcached.yaml',
       'examples/minimal.yaml',

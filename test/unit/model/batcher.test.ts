@@ -2,13 +2,16 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { InferenceBatcher } from '../../../src/model/batcher.ts'
 import { onnx } from '../../../src/model/onnx.ts'
 import type { LoadedModel, Tensors } from '../../../src/model/runtime.ts'
+import { tensorBatching } from '../../../src/model/tensor-batching.ts'
 import { echoModel, onnxGraph, pairModel } from '../../support/onnx-graph.ts'
 
-let batcher: InferenceBatcher | undefined
+type TensorBatcher = InferenceBatcher<Tensors, Tensors>
+
+let batcher: TensorBatcher | undefined
 afterEach(() => batcher?.retire())
 
 /** A real model whose runs are written down: the rows of each. */
-async function watched(bytes: Uint8Array, maxBatch = 8, delayMs = 0): Promise<[InferenceBatcher, number[]]> {
+async function watched(bytes: Uint8Array, maxBatch = 8, delayMs = 0): Promise<[TensorBatcher, number[]]> {
   const model = await onnx.load(bytes)
   const runs: number[] = []
   const spy: LoadedModel = {
@@ -18,7 +21,7 @@ async function watched(bytes: Uint8Array, maxBatch = 8, delayMs = 0): Promise<[I
       return model.run(inputs)
     },
   }
-  batcher = new InferenceBatcher(spy, { maxBatch, delayMs })
+  batcher = new InferenceBatcher(tensorBatching(spy), { maxBatch, delayMs })
   return [batcher, runs]
 }
 

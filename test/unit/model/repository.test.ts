@@ -61,7 +61,7 @@ async function put(file: string, bytes: Uint8Array): Promise<void> {
 const ones: Tensors = new Map([['x', { datatype: 'FP32', shape: [1], data: Float32Array.of(1) }]])
 
 const answer = async (from: Repository, version?: string): Promise<number> => {
-  const outputs = await from.find('m', version).batcher.run(ones)
+  const outputs = await from.find('m', version).runner.run(ones)
   return Number(outputs.get('y')?.data[0])
 }
 
@@ -143,7 +143,7 @@ describe('the repository', () => {
     await eventually(() => expect(models.find('m').digest).not.toBe(old.digest))
     expect(await running).toBe(2)
     expect(await answer(models)).toBe(3)
-    expect(() => old.batcher.run(ones)).toThrow('just been replaced')
+    expect(() => old.runner.run(ones)).toThrow('just been replaced')
     expect(changes).toBe(1)
   })
 
@@ -165,13 +165,13 @@ describe('the repository', () => {
     const file = join(directory, 'm.onnx')
     await put(file, timesModel(2))
     const models = await open(file)
-    const { batcher } = models.find('m')
+    const { runner } = models.find('m')
     await utimes(file, new Date(0), new Date(0))
     await put(join(directory, 'other.onnx'), timesModel(3))
     await rename(join(directory, 'other.onnx'), file)
 
     await eventually(async () => expect(await answer(models)).toBe(3))
-    expect(models.find('m').batcher).not.toBe(batcher)
+    expect(models.find('m').runner).not.toBe(runner)
     expect(changes).toBe(1)
   })
 
