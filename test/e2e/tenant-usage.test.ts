@@ -68,6 +68,8 @@ it('counts calls, hits by tier, rows asked, saved and sent, and refusals by reas
     calls: { partial: 2, hit: 4, none: 1 },
     hits: { memory: 4 },
     rows: { hit: 17, join: 0, miss: 4, dup: 1 },
+    tokens: {},
+    savedTokens: {},
     refused: { forbidden: 1 },
   })
   expect(tenants[1]).toMatchObject({
