@@ -184,10 +184,21 @@ export interface TokenMeter {
   estimate(call: Pick<Call, 'method' | 'path' | 'target'>, body: Body | undefined): TokenCounts | undefined
   /** The same of rows that are to be sent. */
   estimateRows(rows: readonly Row[]): TokenCounts
+  /**
+   * The body with which a server is asked to say what a stream has taken, and what the caller gets of its events then; undefined:
+   * it says so by itself, or cannot be asked.
+   */
+  asking(call: Pick<Call, 'target'>, body: Uint8Array): AskingTokens | undefined
   /** Reads an answer, from its head on. `estimate`: of its call. */
   follow(reply: Pick<Reply, 'status' | 'headers'>, estimate: TokenCounts): TokenFollower
   /** What the rows of an answer say that they took; undefined: they do not say. */
   ofRows(answers: readonly RowAnswer[]): TokenCounts | undefined
+}
+
+export interface AskingTokens {
+  readonly body: Uint8Array
+  /** Of one event or more, all complete. */
+  readonly shown: (events: Uint8Array) => Uint8Array
 }
 
 export interface TokenFollower {

@@ -14,7 +14,7 @@ import { call } from '../support/http.ts'
 import { startRedis, type TestServer } from '../support/servers.ts'
 import { redisTier } from '../support/settings.ts'
 
-const TENANTS = ['metered', 'reader', 'tight', 'daily', 'bulk', 'bulk2'] as const
+const TENANTS = ['metered', 'reader', 'tight', 'daily', 'bulk', 'bulk2', 'free'] as const
 type Tenant = (typeof TENANTS)[number]
 const keys = Object.fromEntries(
   TENANTS.map((tenant) => [tenant, newKey({ name: tenant, tenant })]),
@@ -37,6 +37,7 @@ tenants:
   tight: { rate: { tokens: 100/h, burst: 1h } }
   daily: { quota: { tokens: 60/d } }
   bulk: { rate: { tokens: 1M/s } }
+  free: { models: ["*"] }
   bulk2: { rate: { tokens: 1M/s } }
 cache: { tiers: [{ name: memory, type: memory }, ${JSON.stringify(redisTier(redis))}] }
 pools:
@@ -155,6 +156,20 @@ describe('charged is what the answer says', () => {
     await costs('metered', passed, { input: 7, output: pieces(content) })
   })
 
+  it('of a stream that is passed on to a caller who does not ask for it, and does not see it', async () => {
+    const content = prompt()
+    const passed = async () => {
+      const { text } = await post('metered', bodyOf(content, { temperature: 1, stream: true }))
+      expect(text).toContain('[DONE]')
+      expect(text).not.toContain('usage')
+      expect(server.calls.at(-1)?.body.stream_options).toEqual({ include_usage: true })
+    }
+    await costs('metered', passed, { input: 7, output: pieces(content) })
+    // Who is not counted sends what it has written.
+    await post('free', bodyOf(content, { temperature: 1, stream: true }))
+    expect(server.calls.at(-1)?.body.stream_options).toBeUndefined()
+  })
+
   it('of an answer that nothing is kept of', async () => {
     const content = prompt()
     const sampled = () => post('metered', bodyOf(content, { temperature: 1 }))
@@ -207,8 +222,13 @@ describe('charged is what was seen', () => {
     const content = prompt()
     const body = bodyOf(content, { temperature: 1, stream: true })
     const input = Math.ceil(JSON.stringify(body).length / 4)
-    // Each piece, the end and the mark are events.
-    await costs('metered', () => post('metered', body), { input, output: pieces(content) + 2 })
+    server.onCall = (asked) => {
+      asked.say(...piecesFor(content))
+      asked.send('data: [DONE]\n\n')
+      asked.response.end()
+    }
+    // The mark is an event as well.
+    await costs('metered', () => post('metered', body), { input, output: pieces(content) + 1 })
   })
 
   it.each([0, 1])('of a stream whose caller has left (temperature %d)', async (temperature) => {

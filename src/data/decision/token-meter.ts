@@ -3,8 +3,10 @@ import type { Call, RawPairs } from '../../core/call.ts'
 import type { TokenCounts } from '../../core/reply.ts'
 import type { Row, RowAnswer } from '../../protocol/protocol.ts'
 import { Incoming } from '../backend/incoming.ts'
+import { parseDirectives } from '../cache/directives.ts'
 import type { Matched } from '../route/routes.ts'
 import type { UpstreamRequest, UpstreamResponse } from '../upstream/upstream-call.ts'
+import { shownResponse } from './shown-events.ts'
 
 export interface SentTokens<T> {
   /** What the request may take. */
@@ -16,6 +18,8 @@ export interface SentTokens<T> {
 interface MeteredRequest {
   /** As it is sent: an answer that is encoded could not be read. */
   readonly request: UpstreamRequest
+  /** What the caller gets of the answer: the server may have been asked for more than the caller has. */
+  readonly shown?: ((response: UpstreamResponse) => UpstreamResponse) | undefined
   readonly tokens: SentTokens<UpstreamResponse>
 }
 
@@ -36,7 +40,17 @@ export function meteredRequest(
     else if (body instanceof Uint8Array) follower.push(body)
     return () => follower.tokens
   }
-  return { request: { ...request, headers: plain(request.headers) }, tokens: { estimate, follow } }
+  const { body } = request
+  // What is not sent as it came has been written by the dialect, which asks for all that it may.
+  const mayAsk =
+    body === call.body && body instanceof Uint8Array && !parseDirectives(call.headers).noTransform
+  const asking = mayAsk ? meter.asking(call, body) : undefined
+  const headers = plain(request.headers)
+  return {
+    request: { ...request, headers, body: asking?.body ?? body },
+    shown: asking && ((response) => shownResponse(response, protocol, asking)),
+    tokens: { estimate, follow },
+  }
 }
 
 /** The same of rows that are sent with those of other callers. Undefined: they take no tokens. */

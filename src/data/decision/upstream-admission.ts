@@ -11,7 +11,7 @@ import { GatewayError } from '../../core/errors.ts'
 import { type Identity, namedTenant } from '../../core/identity.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { TokenCounts } from '../../core/reply.ts'
-import { type Awaitable, Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
+import { type Awaitable, after, Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
 import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
 import { callerOf } from './admission.ts'
 import type { TenantLimits } from './tenant-limits.ts'
@@ -42,12 +42,13 @@ export class UpstreamAdmission {
       const metered = limitsTokens(call) ? meteredRequest(call, matched, request) : undefined
       const send = () => dispatch(call, matched, metered?.request ?? request)
       const tokens = metered?.tokens
-      return this.admit<UpstreamResponse>(call, {
+      const sent = this.admit<UpstreamResponse>(call, {
         rows: request.rows ?? 1,
         send,
         over: ({ over }) => over,
         tokens,
       })
+      return metered?.shown ? after(sent, metered.shown) : sent
     }
   }
 

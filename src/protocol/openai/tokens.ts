@@ -9,6 +9,8 @@ import { OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../json/bytes.ts'
 import { Cursor } from '../json/scan.ts'
 import type { RowAnswer, TokenFollower, TokenMeter } from '../protocol.ts'
 import { isEventStream } from './generation/answer.ts'
+import { StreamFollower } from './generation/follower.ts'
+import { readNotes, spliced } from './generation/request.ts'
 import { BOUNDS } from './generation/rules.ts'
 import { tokensIn, USAGE_BYTES } from './generation/usage.ts'
 import { frameOf, SliceReader } from './items.ts'
@@ -52,6 +54,15 @@ export const tokens: TokenMeter = {
   estimateRows(rows) {
     const bytes = rows.reduce((sum, { wire }) => sum + wire.length, 0)
     return { input: tokensOf(bytes), output: 0 }
+  },
+  asking({ target }, body) {
+    const kind = target?.verb
+    // Responses say it always.
+    if ((kind !== 'chat' && kind !== 'completions') || !isStreamed(body)) return undefined
+    const notes = readNotes(kind, body)
+    if (!notes?.usage) return undefined
+    const follower = new StreamFollower(notes)
+    return { body: spliced(body, notes.usage), shown: (events) => follower.push(events) }
   },
   follow: (reply, estimate) => new UsageFollower(reply, estimate),
   ofRows(answers) {
@@ -101,6 +112,18 @@ function outputOf(body: Uint8Array): number {
     return true
   })
   return Math.min(MOST, (bound || UNBOUNDED_OUTPUT) * choices * prompts)
+}
+
+function isStreamed(body: Uint8Array): boolean {
+  const cursor = new Cursor(body)
+  let isTrue = false
+  cursor.members((key) => {
+    const start = (cursor.peek(), cursor.pos)
+    if (!cursor.skip()) return false
+    if (key === 'stream') isTrue = latin1(body, start, cursor.pos) === 'true'
+    return true
+  })
+  return isTrue
 }
 
 /** Walks over a list: texts and lists of tokens are a prompt each, tokens are one. */

@@ -55,6 +55,12 @@ export function readGeneration(
   }
 }
 
+/** The notes of a body, whatever the rules say of its answer; undefined: it cannot be read. */
+export function readNotes(kind: GenerationKind, body: Uint8Array): GenerationNotes | undefined {
+  const reader = new RequestReader(kind, body, new Preimage().digest())
+  return reader.run() === undefined ? reader.notes() : undefined
+}
+
 class RequestReader {
   readonly digests = new Map<string, Digest>()
   readonly rules: Rules

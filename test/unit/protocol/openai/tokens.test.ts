@@ -162,3 +162,35 @@ it('rows of an answer have taken their shares of what it says', () => {
   expect(tokens.ofRows([])).toBeUndefined()
   expect(tokens.estimateRows(rows)).toEqual({ input: 4, output: 0 })
 })
+
+describe('a stream is asked what it has taken', () => {
+  const asking = (path: string, body: string) =>
+    tokens.asking({ target: openaiTarget('POST', path) }, Buffer.from(body))
+
+  it.each([
+    ['{"stream":true}', '{"stream":true,"stream_options":{"include_usage":true}}'],
+    [
+      '{"stream": true ,"temperature":2}',
+      '{"stream": true ,"temperature":2,"stream_options":{"include_usage":true}}',
+    ],
+    ['{"stream":true,"stream_options":null}', '{"stream":true,"stream_options":{"include_usage":true}}'],
+    ['{"stream":true,"store":true}', '{"stream":true,"store":true,"stream_options":{"include_usage":true}}'],
+  ])('%s', (body, asked) => {
+    expect(Buffer.from(asking(CHAT, body)?.body ?? []).toString()).toBe(asked)
+    expect(asking('/v1/completions', body)).toBeDefined()
+  })
+
+  it.each([
+    '{"stream":false}',
+    '{}',
+    '{"stream":true',
+    '{"stream":true,"stream_options":{"include_usage":true}}',
+  ])('but not %s', (body) => {
+    expect(asking(CHAT, body)).toBeUndefined()
+  })
+
+  it('but not a response, which says it by itself', () => {
+    expect(asking('/v1/responses', '{"stream":true}')).toBeUndefined()
+    expect(asking('/v1/embeddings', '{"stream":true}')).toBeUndefined()
+  })
+})
