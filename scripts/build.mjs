@@ -1,13 +1,13 @@
 /**
- * Builds the publishable tree: src/*.ts compiled to dist/*.js, and the files of src that are not
- * TypeScript (the dashboard's page) copied beside them. `--out DIR` builds elsewhere; `--no-check` looks for no type
- * errors, which takes half the time.
+ * Builds the publishable tree in `dist`: the sources as a bundle, and their types file by file. `--out DIR` builds elsewhere;
+ * `--no-check` looks for no type errors, which takes half the time.
  */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
+import { chmodSync, rmSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { bundle } from './bundle.ts'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const { values } = parseArgs({
@@ -20,13 +20,8 @@ if (!relative(root, out) || relative(root, out).startsWith('..'))
 rmSync(out, { recursive: true, force: true })
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
 const options = ['-p', 'tsconfig.build.json', '--outDir', out, ...(values['no-check'] ? ['--noCheck'] : [])]
-const compiled = spawnSync(process.execPath, [tsc, ...options], { cwd: root, stdio: 'inherit' })
-if (compiled.status !== 0) process.exit(compiled.status ?? 1)
+const types = spawnSync(process.execPath, [tsc, ...options], { cwd: root, stdio: 'inherit' })
+if (types.status !== 0) process.exit(types.status ?? 1)
 
-for (const entry of readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true })) {
-  if (!entry.isFile() || entry.name.endsWith('.ts')) continue
-  const from = join(entry.parentPath ?? entry.path, entry.name)
-  cpSync(from, join(out, relative(join(root, 'src'), from)))
-}
-const main = join(out, 'main.js')
-if (existsSync(main)) chmodSync(main, 0o755)
+await bundle(out)
+chmodSync(join(out, 'main.js'), 0o755)

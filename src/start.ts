@@ -4,8 +4,9 @@
  */
 import { enableCompileCache } from 'node:module'
 import { availableParallelism } from 'node:os'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
+import { INSTALLATION } from './lib/installation.ts'
 
 // On a single processor the collector's threads take turns with the one that answers, some milliseconds each: it collects itself.
 if (availableParallelism() === 1)
@@ -17,7 +18,7 @@ if (availableParallelism() === 1)
   ])
     setFlagsFromString(`--no-${work}`)
 // In the environment, too, for processes and threads of ours: they have it before they read this file.
-const { NODE_COMPILE_CACHE = fileURLToPath(new URL('../.cache/compile', import.meta.url)) } = process.env
+const { NODE_COMPILE_CACHE = join(INSTALLATION, '.cache', 'compile') } = process.env
 Object.assign(process.env, { NODE_COMPILE_CACHE })
 enableCompileCache(NODE_COMPILE_CACHE)
 const { run } = await import('./cli/index.ts')

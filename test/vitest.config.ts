@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 import { SpreadFuzz } from './sequencer.ts'
 
@@ -48,6 +49,7 @@ export default defineConfig({
   test: {
     maxWorkers: WORKERS,
     sequence: { sequencer: SpreadFuzz },
+    globalSetup: join(import.meta.dirname, 'global-setup.ts'),
     reporters: process.env['CI'] ? ['default'] : ['dot'],
     projects: [
       project('unit', { timeout: 20_000, isolate: false }),

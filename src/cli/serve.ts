@@ -1,6 +1,5 @@
 /** `infergate serve`: runs the gateway until it is stopped. */
-import { extname } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
 import { Command } from 'commander'
 import { TierRefused } from '../app/cache.ts'
 import { CredentialsError } from '../app/credentials.ts'
@@ -15,6 +14,7 @@ import { upstreamSettings } from '../config/upstream.ts'
 import { Reload } from '../control/reload.ts'
 import type { HostPort } from '../core/addresses.ts'
 import { systemClock } from '../lib/clock.ts'
+import { INSTALLATION } from '../lib/installation.ts'
 import { createLog, type ProcessLog } from '../obs/log.ts'
 import { UserError } from './user-error.ts'
 
@@ -28,8 +28,7 @@ interface Options {
   readonly parts?: string
 }
 
-const DEFAULT_CONFIG = fileURLToPath(new URL('../../config/infergate.yaml', import.meta.url))
-const MAIN = fileURLToPath(new URL(`../main${extname(import.meta.filename)}`, import.meta.url))
+const DEFAULT_CONFIG = join(INSTALLATION, 'config', 'infergate.yaml')
 
 const HELP = `
 Without --config and --upstream it serves config/infergate.yaml of the installation: an embedded model that
@@ -79,7 +78,8 @@ async function serve(options: Options): Promise<void> {
   const gateway = new Gateway({
     settings,
     log,
-    modelServer: [process.execPath, MAIN],
+    // This program again, be it a file of the sources or of the build.
+    modelServer: [process.execPath, process.argv[1] as string],
     ...(parts === undefined ? {} : { parts }),
   })
   const reload = reloading(options, { load, settings, gateway, log })

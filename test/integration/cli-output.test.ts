@@ -7,8 +7,8 @@ import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { MAIN } from '../support/program.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const EXAMPLE = fileURLToPath(new URL('../../config/examples/two-tier.yaml', import.meta.url))
 /** Every write to it fails, as on a full disk. */
 const FULL = '/dev/full'

@@ -8,13 +8,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { afterAll } from 'vitest'
 import type { SettingsInput } from '../../src/config/schema.ts'
 import { eventually } from './eventually.ts'
 import { call, type RawAnswer, type RawCall } from './http.ts'
-
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+import { MAIN } from './program.ts'
 
 export interface GatewayOptions {
   /** The settings: YAML, or the same as data. */

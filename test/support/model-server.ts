@@ -1,26 +1,11 @@
-/**
- * The model server as a process, for tests. Run as a program, this file is the command itself; imported, it
- * starts that program and talks to it.
- */
+/** The model server as a process, for tests. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { inspect } from 'node:util'
-import { modelServerCommand } from '../../src/cli/model-server.ts'
-import { UserError } from '../../src/cli/user-error.ts'
-
-if (import.meta.main) {
-  await modelServerCommand()
-    .parseAsync()
-    .catch((error: unknown) => {
-      const isMistake = error instanceof UserError
-      process.stderr.write(`infergate: ${isMistake ? error.message : inspect(error)}\n`)
-      process.exitCode = isMistake ? 1 : 2
-    })
-}
+import { MAIN } from './program.ts'
 
 const root = new URL('../../', import.meta.url)
 
@@ -43,7 +28,7 @@ export interface Ended {
 }
 
 const launch = (args: readonly string[], env: Record<string, string> = {}) =>
-  spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], {
+  spawn(process.execPath, [MAIN, 'model-server', ...args], {
     stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
     env: { ...process.env, ...env },
   })
