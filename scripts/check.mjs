@@ -40,6 +40,11 @@ const STEPS = [
     run: ['node', 'scripts/docs/docs.ts', '--check'],
   },
   {
+    name: 'deploy',
+    says: 'the manifests are what the chart renders, and agree with their settings',
+    run: ['node', 'scripts/deploy/check-manifests.ts'],
+  },
+  {
     name: 'interop',
     says: 'docs/interop.md is what its runs saw',
     run: ['node', 'interop/run.ts', '--check'],

@@ -11,10 +11,11 @@ export function jsonSchema(): string {
     io: 'input',
     override: ({ zodSchema, jsonSchema }) => {
       const note = kinds.get(zodSchema)
-      if (note) Object.assign(jsonSchema, EDITOR[note.kind] ?? {})
+      const rule = note && EDITOR[note.kind]
+      if (rule) Object.assign(jsonSchema, rule)
       // A variable may stand for any of these; editors must not underline it.
-      if (['integer', 'number', 'boolean'].includes(String(jsonSchema.type)) || jsonSchema.enum)
-        allowVariable(jsonSchema)
+      const isScalar = ['integer', 'number', 'boolean'].includes(String(jsonSchema.type))
+      if (isScalar || jsonSchema.enum || (!rule && jsonSchema.pattern)) allowVariable(jsonSchema)
     },
   })
   return `${JSON.stringify({ ...described, title: 'infergate configuration' }, null, 2)}\n`

@@ -13,7 +13,8 @@ export function restartNeeded(old: Settings, next: Settings): string[] {
   }).map(({ path }) => printPath(path))
 }
 
-interface FixedPath {
+/** A setting that is read at the start only, or of which only the presence is. */
+export interface FixedPath {
   readonly path: Path
   readonly on: 'value' | 'presence'
 }
@@ -26,4 +27,4 @@ function fixedPaths(schema: Schema, path: Path): FixedPath[] {
   )
 }
 
-const FIXED = fixedPaths(schema, [])
+export const FIXED: readonly FixedPath[] = fixedPaths(schema, [])

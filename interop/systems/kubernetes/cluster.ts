@@ -55,10 +55,12 @@ export async function freeAddress(): Promise<ClusterAddress> {
   }
 }
 
+/** @param flags further options of the API server, by their names */
 export async function startCluster(
   session: Session,
   programs: ClusterPrograms,
   address: ClusterAddress,
+  flags: Readonly<Record<string, string>> = {},
 ): Promise<Cluster> {
   const { url, etcd } = address
   await startEtcd(session, programs.etcd, address)
@@ -73,7 +75,7 @@ export async function startCluster(
     {
       name: 'kube-apiserver',
       command: programs.apiserver,
-      args: apiserverOptions(folder, address),
+      args: apiserverOptions(folder, address, flags),
       ready: async () => (await call('GET', '/readyz')).status === 200,
     },
     'kube-apiserver --authorization-mode=RBAC --etcd-servers=http://127.0.0.1:2379',
@@ -124,7 +126,11 @@ function writeSecrets(folder: string): void {
   writeFileSync(join(folder, 'tokens.csv'), `${ADMIN},admin,1,system:masters\n`)
 }
 
-function apiserverOptions(folder: string, { url, etcd }: ClusterAddress): string[] {
+function apiserverOptions(
+  folder: string,
+  { url, etcd }: ClusterAddress,
+  flags: Readonly<Record<string, string>>,
+): string[] {
   return Object.entries({
     'etcd-servers': etcd,
     'secure-port': new URL(url).port,
@@ -141,6 +147,7 @@ function apiserverOptions(folder: string, { url, etcd }: ClusterAddress): string
     'endpoint-reconciler-type': 'none',
     // Watches are served from memory otherwise, which hides that etcd has forgotten.
     'etcd-compaction-interval': '0',
+    ...flags,
   }).map(([name, value]) => `--${name}=${value}`)
 }
 

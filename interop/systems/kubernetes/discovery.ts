@@ -37,7 +37,7 @@ export const discovering = (namespace: string): SettingsInput => ({
 })
 
 /** The API server refuses loopback addresses in slices, so backends have one that others could reach. */
-function hostAddress(): string {
+export function hostAddress(): string {
   const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
   const found = all.find(({ family, internal }) => family === 'IPv4' && !internal)
   if (!found)

@@ -83,7 +83,7 @@ describe('the reference', () => {
 describe('the documents of the repository', () => {
   it('are checked by a command that names the one to run, and exits with 1', PROCESSES, async () => {
     const home = mkdtempSync(join(tmpdir(), 'infergate-docs-'))
-    for (const folder of ['src', 'scripts', 'config', 'docs'])
+    for (const folder of ['src', 'scripts', 'config', 'docs', 'deploy'])
       cpSync(join(ROOT, folder), join(home, folder), { recursive: true })
     symlinkSync(join(ROOT, 'node_modules'), join(home, 'node_modules'))
     writeFileSync(join(home, 'package.json'), '{"type":"module"}')

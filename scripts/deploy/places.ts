@@ -1,0 +1,40 @@
+/** Where the chart and what is rendered from it lie. */
+import { readdirSync } from 'node:fs'
+import { join, sep } from 'node:path'
+
+export const ROOT = join(import.meta.dirname, '..', '..')
+export const CHART = join(ROOT, 'deploy', 'helm', 'infergate')
+const EXAMPLES = join(CHART, 'ci')
+const MANIFESTS = join(ROOT, 'deploy', 'kubernetes')
+
+/** Plain manifests: the chart with its own values, or with those of an example. */
+export interface Rendering {
+  /** Of the file: `infergate` is the chart as it is. */
+  readonly name: string
+  /** Values on top of the chart's. */
+  readonly values: string | undefined
+  /** The manifest that is committed. */
+  readonly manifest: string
+}
+
+/** All that is rendered, the chart as it is first. */
+export function renderings(): Rendering[] {
+  const suffix = '-values.yaml'
+  const examples = readdirSync(EXAMPLES).sort()
+  return [
+    { name: 'infergate', values: undefined, manifest: join(MANIFESTS, 'infergate.yaml') },
+    ...examples.map((file) => {
+      const name = file.slice(0, -suffix.length)
+      return { name, values: join(EXAMPLES, file), manifest: join(MANIFESTS, 'examples', `${name}.yaml`) }
+    }),
+  ]
+}
+
+/** All files of the chart, as paths below it. */
+export function chartFiles(): string[] {
+  return readdirSync(CHART, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name).slice(CHART.length + 1))
+    .filter((path) => !path.startsWith(`ci${sep}`))
+    .sort()
+}
