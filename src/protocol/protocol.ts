@@ -43,6 +43,11 @@ export interface Plan {
    * may or may not support. Left out: there is one form, 0.
    */
   readonly form?: number
+  /**
+   * Digest of all that the bytes of an answer from given entries depend on: calls with the same one are answered with the same bytes, but
+   * for an id of their own. Left out: such calls are not told apart from others.
+   */
+  readonly answer?: Digest | undefined
   /** Present if the call asks a model to generate, so that its answer may come as events while it is made (`Generation`). */
   readonly generation?: GenerationPlan
   /** The dialect's own notes for `address`, `join` and `assemble`; opaque to everybody else. */

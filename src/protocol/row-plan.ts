@@ -2,23 +2,25 @@
 import type { Digest } from '../core/key.ts'
 import type { Plan, Row } from './protocol.ts'
 
+/** What a plan is made of besides its rows. */
+interface MadePlan {
+  readonly batch: () => Digest
+  readonly whole: () => Digest
+  readonly answer?: () => Digest
+  readonly common: unknown
+  readonly asksForLess?: boolean
+}
+
 export class RowPlan implements Plan {
   readonly rows: readonly Row[]
   readonly common: unknown
   readonly asksForLess: boolean | undefined
-  readonly #make: { readonly batch: () => Digest; readonly whole: () => Digest }
+  readonly #make: Pick<MadePlan, 'batch' | 'whole' | 'answer'>
   #batch: Digest | undefined
   #whole: Digest | undefined
+  #answer: Digest | undefined
 
-  constructor(
-    rows: readonly Row[],
-    made: {
-      readonly batch: () => Digest
-      readonly whole: () => Digest
-      readonly common: unknown
-      readonly asksForLess?: boolean
-    },
-  ) {
+  constructor(rows: readonly Row[], made: MadePlan) {
     this.rows = rows
     this.common = made.common
     this.asksForLess = made.asksForLess
@@ -33,5 +35,10 @@ export class RowPlan implements Plan {
   get whole(): Digest {
     this.#whole ??= this.#make.whole()
     return this.#whole
+  }
+
+  get answer(): Digest | undefined {
+    this.#answer ??= this.#make.answer?.()
+    return this.#answer
   }
 }

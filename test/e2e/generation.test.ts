@@ -216,6 +216,18 @@ describe('what is kept', () => {
     const { messages } = bodyOf(prompt) as { messages: unknown }
     await whole({ user: 'u', messages, temperature: 0, stream: true, metadata: { a: 'b' }, model: 'm' })
     expect(server.calls.length).toBe(1)
+    const texts = []
+    for (let i = 0; i < 4; i++)
+      for (const stream of [true, false]) {
+        const usage = stream ? { stream_options: { include_usage: i % 2 === 0 } } : {}
+        texts.push((await whole(bodyOf(prompt, { stream, user: `u${i}`, ...usage }))).text)
+      }
+    expect(server.calls.length).toBe(1)
+    expect(texts.map((text) => text.includes('"usage":{'))).toEqual(
+      [0, 1, 2, 3].flatMap((i) => [i % 2 === 0, true]),
+    )
+    expect(new Set(texts.map(withoutId)).size).toBe(3)
+    expect(new Set(texts.map((text) => /"id":"([^"]*)"/.exec(text)?.[1])).size).toBe(texts.length)
     await whole(bodyOf(prompt, { max_tokens: 5 }))
     await whole(bodyOf(prompt, { seed: 1 }))
     await whole(bodyOf(prompt), { authorization: 'Bearer another' })

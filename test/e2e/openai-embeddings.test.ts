@@ -78,6 +78,26 @@ describe.each(['rows', 'whole', 'auto'])('a route that keeps them by %s', (model
     expect(backend.inputs).toEqual([[text]])
   })
 
+  it('has each caller what it asked for, however often others have asked in other words', async () => {
+    const texts = [`two of ${model}`, `three in ${model}`]
+    await embed({ model, input: texts })
+    let users = 0
+    for (let turn = 0; turn < 4; turn++)
+      for (const input of [texts, texts.toReversed()])
+        for (const encoding of ['float', 'base64']) {
+          const { answer, cache } = await embed({
+            model,
+            input,
+            encoding_format: encoding,
+            user: `u${++users}`,
+          })
+          const given = answer.data.map(({ embedding }) => embedding)
+          if (encoding === 'float') expect(answer.data).toEqual(floats(input))
+          else expect(given).toEqual(input.map((text) => base64(vectorOf(text))))
+          if (turn > 0) expect(cache).toMatch(/hit; ttl=\d+; detail=memory/)
+        }
+  })
+
   it('has another for other members', async () => {
     for (const other of [{ dimensions: 2 }, { truncate: true }, { cache_salt: 'a' }, { cache_salt: 'b' }])
       await embed({ model, input: text, ...other })

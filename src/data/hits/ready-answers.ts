@@ -1,5 +1,6 @@
 /**
- * Answers ready to be written, by the digest of a request's raw bytes, so that a byte-identical repeat is not parsed.
+ * Answers ready to be written, by the digest of a request's raw bytes, so that a byte-identical repeat is not parsed; and by what is
+ * asked (`Plan.answer`), so that a request in other words is parsed, but its answer not made anew.
  * They are copies of cache entries, whole or assembled from rows, and local to this process. An answer expires with the
  * first of its entries, and any purge drops all answers.
  */
@@ -7,6 +8,7 @@ import type { Digest } from '../../core/key.ts'
 import { freshId, placesOf, reissued } from '../../core/own-id.ts'
 import type { Reply, TokenCounts } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { Generations } from '../../lib/generations.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { FoundFor } from '../decision/cache-decision.ts'
 import type { ReadyFields } from '../exchange/ready-fields.ts'
@@ -16,6 +18,10 @@ import { HotCache, type HotEntry } from './hot-cache.ts'
 export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'> {
   /** As its first caller got it (`replyFrom`). */
   readonly reply: Reply & { readonly body: Uint8Array }
+  /** What it counts for. */
+  readonly bytes: number
+  /** Monotonic milliseconds. */
+  readonly expiresAt: number
   /** Where its id stands in the body; empty: it has none. */
   readonly places: readonly number[]
   readonly saved: TokenCounts | undefined
@@ -28,6 +34,15 @@ export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs'
   /** The same for HTTP/2. */
   fields?: ReadyFields
 }
+
+/** What an answer was made for: a request's bytes, and what they ask for (`Plan.answer`). */
+export interface MadeFor {
+  readonly raw: Digest
+  readonly answer: Digest | undefined
+}
+
+/** Of one generation of digests, of which two are held: some 800 KB. */
+const MAX_SEEN = 4096
 
 /** What an answer takes beside its body: head, object and table entry. */
 const OVERHEAD_BYTES = 768
@@ -57,6 +72,8 @@ export class ReadyAnswers {
   readonly #clock: Clock
   /** The digest of the last look-up that found nothing. */
   #missed: Digest | undefined
+  /** Digests of what asked for an answer that was there: most bytes never come again, and most answers are asked for in one form. */
+  readonly #seen = new Generations<true>(MAX_SEEN)
 
   constructor(options: { readonly maxBytes: number; readonly clock: Clock }) {
     this.#hot = new HotCache(options)
@@ -81,6 +98,31 @@ export class ReadyAnswers {
     return this.#hot.holds(kept, now)
   }
 
+  /** The answer by what is asked; from the second request of the same bytes on, these find it as well. */
+  byMeaning(answer: Digest, raw: Digest, of: FoundFor | undefined): ReadyAnswer | undefined {
+    const known = this.#hot.get(answer)
+    if (known && this.#isKnown(raw)) this.#keep(raw, { ...known, of })
+    return known
+  }
+
+  /** Keeps an answer that was made anew: for the bytes that asked for it, or for all, if it was made before. */
+  made({ raw, answer }: MadeFor, reply: Reply, entries: readonly Entry[], of?: FoundFor): void {
+    if (answer !== undefined && this.#isKnown(answer)) this.set(answer, reply, entries)
+    else this.set(raw, reply, entries, of)
+  }
+
+  /** Whether the digest was seen before, not too long ago. */
+  #isKnown(digest: Digest): boolean {
+    if (this.#seen.get(digest)) return true
+    this.#seen.set(digest, true)
+    return false
+  }
+
+  #keep(digest: Digest, answer: ReadyAnswer): void {
+    this.#missed = undefined
+    this.#hot.set(digest, answer, answer)
+  }
+
   /** `entries`: those that the reply was made from. */
   set(raw: Digest, reply: Reply, entries: readonly Entry[], of?: FoundFor): void {
     const { body, ownId } = reply
@@ -97,17 +139,18 @@ export class ReadyAnswers {
     const places = ownId === undefined ? NOWHERE : placesOf(ownId, body)
     const text = length <= MAX_TEXT_BODY_BYTES ? length : 0
     const bytes = length + text + places.length * PLACE_BYTES + OVERHEAD_BYTES
-    this.#missed = undefined
     const life = { bytes, expiresAt: this.#clock.now() + left }
     const { length: rows } = entries
     const saved = reply.saved?.()
     const kept = saved ? { ...reply, body, saved: () => saved } : { ...reply, body }
     const times = { createdAt, ttlMs: until - createdAt, swrMs: 0, sieMs: 0 }
-    this.#hot.set(raw, { reply: kept, places, saved, rows, of, ...times }, life)
+    this.#keep(raw, { reply: kept, places, saved, rows, of, ...times, ...life })
   }
 
-  delete(raw: Digest): void {
-    this.#hot.delete(raw)
+  /** Forgets what was found by either. */
+  forget({ raw, answer }: MadeFor): void {
+    if (this.get(raw)) this.#hot.delete(raw)
+    if (answer !== undefined) this.#hot.delete(answer)
   }
 
   clear(): void {

@@ -306,13 +306,14 @@ export class Lookup {
     // What it was put together from may have been purged by key meanwhile.
     if (answer.outcome.kind !== 'bypass' && cache.mark() === context.began) {
       // Most answers are never requested again, so an answer is made ready at its first repeat.
-      const { repeat, foundFor, lookups, seed } = context
-      if (lookups.isKnown) ready.set(repeat, answer.reply, lookups.entries() ?? [], foundFor)
+      const { repeat, foundFor, lookups, seed, plan, directives } = context
+      const madeFor = { raw: repeat, answer: directives.noTransform ? undefined : plan.answer }
+      if (lookups.isKnown) ready.made(madeFor, answer.reply, lookups.entries() ?? [], foundFor)
       // A fetched answer bears all the backend's fields, which later callers must not get.
-      else if (ready.get(repeat)) ready.delete(repeat)
+      else ready.forget(madeFor)
       // A look-up by alias reads neither the body nor its form, so only calls in a known form get an alias.
-      if (!context.rows && !context.directives.noTransform && context.isShown && seed.shared)
-        aliases?.set(repeat, context.plan.whole, foundFor)
+      if (!context.rows && !directives.noTransform && context.isShown && seed.shared)
+        aliases?.set(repeat, plan.whole, foundFor)
     }
     return answer
   }

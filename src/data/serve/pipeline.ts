@@ -206,12 +206,19 @@ export function createPipeline(stages: Stages): Pipeline {
     return after(reading, (known) => planned(found, known, tierMiss))
   }
 
-  function planned(
-    { call, matched, directives, body, seed, repeat, foundFor, began }: Known,
-    reading: Reading,
-    miss: TierMiss | undefined,
-  ): Answer | Awaitable<Answer> {
+  /** What was asked in other words before, and made ready. */
+  function byMeaning({ directives, repeat, foundFor }: Known, { answer }: Plan): Answer | undefined {
+    if (answer === undefined || directives.noCache || directives.noTransform) return undefined
+    const known = ready.byMeaning(answer, repeat, foundFor)
+    if (!known || judge(known, directives, clock.wall()) !== 'fresh') return undefined
+    return { reply: replyFrom(known), outcome: compose.hitOutcome([known], memory, directives) }
+  }
+
+  function planned(found: Known, reading: Reading, miss: TierMiss | undefined): Answer | Awaitable<Answer> {
+    const { call, matched, directives, body, seed, repeat, foundFor, began } = found
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
+    const alike = byMeaning(found, reading)
+    if (alike) return alike
     const plan = directives.noTransform ? keyedByBytes(reading, rawOf({ foundFor, seed, repeat })) : reading
     const rows = splitting.splits(matched, plan) ? plan.rows : undefined
     const lookups = new RowLookups(rows ?? [{ digest: plan.whole, wire: NOTHING }])

@@ -73,7 +73,8 @@ export function readEmbeddings(
   if (typeof common !== 'string') return { bypass: common.problem }
   if (!isSplit || !input) {
     const whole = wholeDigest(prefix, body, { common, request })
-    return typeof whole === 'string' ? { whole, common: notes } : { bypass: whole.problem }
+    if (typeof whole !== 'string') return { bypass: whole.problem }
+    return { whole, answer: answerDigest([whole], 'whole', encoding), common: notes }
   }
   const rows = rowsOf(common, body, input)
   if ('problem' in rows) return { bypass: rows.problem }
@@ -90,8 +91,25 @@ export function readEmbeddings(
         throw new Error(`a body read into rows cannot be read whole: ${whole.problem}`)
       return whole
     },
+    answer: () =>
+      answerDigest(
+        rows.map(({ digest }) => digest),
+        'rows',
+        encoding,
+      ),
     common: notes,
   })
+}
+
+/** Of what an answer is made: these entries, in the encoding that the caller wants. */
+function answerDigest(
+  entries: readonly Digest[],
+  kind: 'whole' | 'rows',
+  encoding: Encoding | undefined,
+): Digest {
+  const preimage = new Preimage().text(kind).text(encoding ?? '')
+  for (const entry of entries) preimage.latin1(entry)
+  return preimage.digest()
 }
 
 /** The same without rows, of a long body in steps. */

@@ -48,9 +48,16 @@ export function readGeneration(
   const bypass = reader.rules.bypass(keepsSampled)
   if (bypass !== undefined) return { bypass }
   const common = reader.notes()
+  const { isStreamed, wantsUsage } = common
+  const whole = objectDigest(prefix, reader.digests)
   return {
-    whole: objectDigest(prefix, reader.digests),
-    generation: { isStreamed: common.isStreamed, wantsAll: common.wantsUsage || kind === 'responses' },
+    whole,
+    answer: new Preimage()
+      .latin1(whole)
+      .text(isStreamed ? 'events' : 'json')
+      .number(wantsUsage ? 1 : 0)
+      .digest(),
+    generation: { isStreamed, wantsAll: wantsUsage || kind === 'responses' },
     common,
   }
 }
