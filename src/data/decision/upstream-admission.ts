@@ -39,6 +39,7 @@ export class UpstreamAdmission {
   /** The same dispatch, within the limits of each call's tenant. */
   within(dispatch: Dispatch): Dispatch {
     return (call, matched, request) => {
+      if (!isLimitedUpstream(call)) return dispatch(call, matched, request)
       const metered = limitsTokens(call) ? meteredRequest(call, matched, request) : undefined
       const send = () => dispatch(call, matched, metered?.request ?? request)
       const tokens = metered?.tokens
@@ -55,10 +56,7 @@ export class UpstreamAdmission {
   /** Sends the rows, or fails with the refusal. They count as one request of the tenant until they are over. */
   admit<T>(call: Call, sent: SentRows<T>): Awaitable<T> {
     const { identity } = call
-    const policy = identity?.policy
-    if (!identity || !policy) return sent.send()
-    const { concurrency, rate, quota } = policy
-    if (concurrency === undefined && !rate?.rows && !quota?.rows && !sent.tokens) return sent.send()
+    if (!identity || !isLimitedUpstream(call)) return sent.send()
     const held = this.#hold(identity, callerOf(call.principal, call.peer), sent)
     if (held instanceof GatewayError) return failed(held)
     if (!held) return sent.send()
@@ -98,6 +96,16 @@ export class UpstreamAdmission {
       },
     }
   }
+}
+
+/** Whether what the caller's tenant sends to backends is counted in any way. */
+function isLimitedUpstream(call: Pick<Call, 'identity'>): boolean {
+  const policy = call.identity?.policy
+  if (!policy) return false
+  const { concurrency, rate, quota } = policy
+  return (
+    concurrency !== undefined || rate?.rows !== undefined || quota?.rows !== undefined || limitsTokens(call)
+  )
 }
 
 /** Whether the tokens of the caller's tenant are counted. */
