@@ -89,7 +89,8 @@ function twins(auth: unknown): Issue[] {
 }
 
 /** What works, and lets somebody name more tenants than was perhaps meant. */
-export function callerWarnings({ auth }: Settings): Issue[] {
+export function callerWarnings(settings: Settings): Issue[] {
+  const { auth } = settings
   if (!auth) return []
   const unbounded = [
     ...auth.jwt.map(({ tenants }, i) => ({ tenants, path: ['auth', 'jwt', i] as Path })),
@@ -113,8 +114,22 @@ export function callerWarnings({ auth }: Settings): Issue[] {
         ]
       : [],
   )
-  return [...unbounded, ...plain]
+  return [...unbounded, ...plain, ...tokensOfNothing(settings)]
 }
+
+/** Only calls of OpenAI's API take tokens. */
+function tokensOfNothing({ tenants = {}, routes, models }: Settings): Issue[] {
+  const isTaken = routes.some(({ protocol }) => protocol === 'openai' || protocol === 'auto')
+  if (isTaken || models.length > 0) return []
+  return Object.entries(tenants).flatMap(([name, { rate, quota }]) =>
+    [
+      ...(rate?.tokens ? [['tenants', name, 'rate', 'tokens'] as Path] : []),
+      ...(quota?.tokens ? [['tenants', name, 'quota', 'tokens'] as Path] : []),
+    ].map((path) => problem(path, 'limits nothing: no route has calls that take tokens', TOKENS)),
+  )
+}
+
+const TOKENS = 'give the route of the models `protocol: openai`, or leave it out'
 
 const BOUND = 'list the tenants it may name in `tenants`, or write ["*"] where any is meant'
 

@@ -14,19 +14,23 @@ const RATE = 100
 const WINDOW_MS = 5_000
 const key = newKey({ name: 'k', tenant: 'busy' })
 const other = newKey({ name: 'o', tenant: 'metered' })
+const reader = newKey({ name: 'r', tenant: 'reader' })
 let redis: TestServer
 let backend: ScriptedBackend
 const gateways: RunningGateway[] = []
 
 const yaml = (workers: number) => `
 server: { workers: ${workers} }
-auth: { keys: [${[key, other].map(({ line }) => line.replace(/^- /, '')).join(', ')}] }
+auth: { keys: [${[key, other, reader].map(({ line }) => line.replace(/^- /, '')).join(', ')}] }
 tenants:
   busy: { rate: { requests: ${RATE}/s, burst: 500ms } }
   metered: { quota: { requests: 40/d, rows: 1k/mo } }
+  reader: { quota: { tokens: 1k/mo } }
 cache: { tiers: [{ name: memory, type: memory }, ${JSON.stringify(redisTier(redis))}] }
 pools: { main: { backends: [{ url: "${backend.url}" }] } }
-routes: [{ name: main, pool: main, cache: { rows: never } }]
+routes:
+  - { name: embeddings, match: { path: /v1/embeddings }, protocol: openai, pool: main }
+  - { name: main, pool: main, cache: { rows: never } }
 `
 
 beforeAll(async () => {
@@ -178,4 +182,22 @@ it('count a quota once, over a restart, and say when there is more', async () =>
   const day = new Date().toISOString().slice(0, 10)
   const counts = await redisSays(redis.port, `HVALS ig1:shared:{limits}:quota:${day}`)
   expect(Number(/\r\n(\d+)\r\n$/.exec(counts)?.[1])).toBeLessThanOrEqual(60)
+})
+
+it('count tokens once, wherever they were taken', async () => {
+  // The server says nothing of them, so the body counts: some 105.
+  const body = { input: 'x'.repeat(380), ...instances(1) }
+  const ask = async (gateway: RunningGateway | undefined) =>
+    (await gateway?.post('/v1/embeddings', body, { authorization: `Bearer ${reader.key}` }))?.status
+  let calls = 0
+  await eventually(async () => {
+    for (const gateway of gateways) {
+      const status = await ask(gateway)
+      if (status === 200) calls++
+      expect(status).toBe(429)
+    }
+    expect(calls).toBeGreaterThanOrEqual(10)
+  })
+  // The two may not have heard of each other's last calls.
+  expect(calls).toBeLessThanOrEqual(20)
 })

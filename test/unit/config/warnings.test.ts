@@ -217,3 +217,34 @@ describe('credentials over plain http', () => {
     expect(warnings.join()).not.toContain('hunter2')
   })
 })
+
+it('a limit of tokens is told where no call takes any', () => {
+  const tenants = {
+    a: { rate: { tokens: '60k/m' }, quota: { tokens: '1G/mo' } },
+    b: { rate: { rows: '1/s' } },
+  }
+  const more = {
+    tenants,
+    auth: { keys: [{ name: 'k', hash: `sha256:${'0'.repeat(64)}`, tenant: 'a' }] },
+    cache: {
+      tiers: [
+        { name: 'memory', type: 'memory' },
+        { name: 'r', type: 'redis', url: 'redis://h:1' },
+      ],
+    },
+  }
+  const told = (protocol: string) =>
+    parsed(
+      [
+        { name: 'r', pool: 'a', protocol },
+        { name: 'z', pool: 'b', protocol: 'oip' },
+      ],
+      more,
+    ).warnings.filter((warning) => warning.startsWith('tenants'))
+  const nothing = 'limits nothing: no route has calls that take tokens'
+  expect(told('tfserving')).toEqual([
+    `tenants.a.rate.tokens: ${nothing}`,
+    `tenants.a.quota.tokens: ${nothing}`,
+  ])
+  for (const protocol of ['openai', 'auto']) expect(told(protocol)).toEqual([])
+})
