@@ -143,6 +143,7 @@ function countAt(body: Uint8Array, start: number, end: number): number {
   return /^[1-9]\d*$/.test(text) ? Number(text) : 0
 }
 
+const TEXT = /json|^text\//i
 const DATA = Buffer.from('data:')
 const FEED = 0x0a
 
@@ -152,6 +153,8 @@ class UsageFollower implements TokenFollower {
   readonly #isGood: boolean
   readonly #isEncoded: boolean
   readonly #isStream: boolean
+  /** It may have a usage: sounds and images have none. */
+  readonly #isText: boolean
   #said: TokenCounts | undefined
   /** A line begins. */
   #rest: Uint8Array = Buffer.from('\n')
@@ -164,10 +167,11 @@ class UsageFollower implements TokenFollower {
     const coding = header(reply.headers, 'content-encoding') ?? 'identity'
     this.#isEncoded = coding.toLowerCase() !== 'identity'
     this.#isStream = isEventStream(reply)
+    this.#isText = TEXT.test(header(reply.headers, 'content-type') ?? 'text/plain')
   }
 
   push(bytes: Uint8Array): void {
-    if (!this.#isGood || this.#isEncoded) return
+    if (!this.#isGood || this.#isEncoded || !this.#isText) return
     const before = this.#rest
     const read = Buffer.concat([before, bytes])
     this.#said = tokensIn(read) ?? this.#said

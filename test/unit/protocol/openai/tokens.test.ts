@@ -128,6 +128,13 @@ describe('an answer has taken', () => {
     })
   })
 
+  it('nothing where it is a sound, whatever is in it', () => {
+    const usage = '{"usage":{"prompt_tokens":9}}'
+    const none = { input: 0, output: 0 }
+    expect(followed([usage], { headers: ['content-type', 'audio/mpeg'], estimate: none })).toEqual(none)
+    expect(followed([usage], { headers: [], estimate: none })).toEqual({ input: 9, output: 0 })
+  })
+
   it('nothing where it is an error', () => {
     expect(followed(['{"usage":{"prompt_tokens":9,"completion_tokens":2}}'], { status: 500 })).toEqual({
       input: 0,
