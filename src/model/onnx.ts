@@ -25,8 +25,15 @@ const NAMES: Readonly<Record<string, Datatype>> = {
 }
 const TYPES = new Map(Object.entries(NAMES).map(([type, datatype]) => [datatype, type as OnnxTensor.Type]))
 
-/** Loaded on first use: the library is 46 MB, and only the model server's process needs it. */
-const library = () => import('onnxruntime-node')
+/**
+ * Loaded on first use: the library is 46 MB, and only the model server's process needs it. Its Linux builds send telemetry to
+ * their maker every few seconds and keep a database of it in the user's cache, unless the environment tells them not to; a
+ * server must reach no host that its operator has not named.
+ */
+function library() {
+  process.env['ORT_DISABLE_TELEMETRY'] ??= '1'
+  return import('onnxruntime-node')
+}
 
 function specOf(value: InferenceSession.ValueMetadata): TensorSpec {
   if (!value.isTensor) throw new Error(`"${value.name}" is not a tensor: export the model without ZipMap`)

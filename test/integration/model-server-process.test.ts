@@ -1,6 +1,6 @@
 /** The model server as a process: its start, its end, and what it says when it cannot start. */
 import { once } from 'node:events'
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -43,6 +43,14 @@ describe('the model server as a process', () => {
     expect(await response.json()).toMatchObject({ predictions: [{ digit: 7 }] })
     expect(response.headers.get('connection')).toBe('close')
     expect(await exit).toBe(0)
+  })
+
+  it('keeps ONNX Runtime from sending telemetry, and leaves no file behind', async () => {
+    const temporary = await mkdtemp(join(directory, 'tmp-'))
+    const env = { TMPDIR: temporary, HOME: temporary, XDG_CACHE_HOME: temporary }
+    server = await startModelServer(DIGITS, env)
+    expect((await server.post(PREDICT, await sample('digit-7.v1.json'))).status).toBe(200)
+    expect(await readdir(temporary)).toEqual([])
   })
 
   it('serves a replaced file within seconds and without a failed call', async () => {
