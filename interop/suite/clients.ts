@@ -38,13 +38,13 @@ interface Said {
 export async function tryClient(session: Session, client: Client): Promise<void> {
   if (session.recording) return
   const { group, direct, gateways } = client
-  const wanted = await asked(client, direct)
+  const wanted = await casesOf(client, direct)
   const got: { name: string; said: Said }[] = []
   const missed: string[] = []
   for (const gateway of gateways) {
-    got.push({ name: `${gateway.name}, first`, said: await asked(client, gateway.url) })
+    got.push({ name: `${gateway.name}, first`, said: await casesOf(client, gateway.url) })
     const before = await gateway.hits()
-    const again = await asked(client, gateway.url)
+    const again = await casesOf(client, gateway.url)
     got.push({ name: `${gateway.name}, again`, said: again })
     const promised = again.cases.reduce((sum, { cached = 0 }) => sum + cached, 0)
     const hits = await hitsSince(gateway, before, promised)
@@ -77,7 +77,8 @@ async function hitsSince(gateway: Gateway, before: number, promised: number): Pr
 
 const answerOf = ({ cases }: Said, name: string): unknown => cases.find((one) => one.case === name)?.answer
 
-async function asked({ group, run }: Client, base: string): Promise<Said> {
+/** Runs the script. Rejects where it says nothing. */
+export async function casesOf({ group, run }: Pick<Client, 'group' | 'run'>, base: string): Promise<Said> {
   const { stdout, stderr } = await run(base)
   const cases = stdout
     .split('\n')

@@ -61,7 +61,8 @@ async function record(session: Session, { group, gateways, exchanges }: Exchange
 }
 
 /** A server's trace of its own code says where this machine keeps it, which is no business of a file that is committed. */
-const namesThisMachine = (bytes: Buffer): boolean => [ROOT, homedir()].some((path) => bytes.includes(path))
+export const namesThisMachine = (bytes: Buffer): boolean =>
+  [ROOT, homedir()].some((path) => bytes.includes(path))
 
 async function tryExchange(exchange: Exchange, options: Exchanges): Promise<string | undefined> {
   const wanted = await ask(options.direct, exchange)

@@ -65,9 +65,9 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** True where something takes connections there; rejects where nothing does. */
-export async function listens(port: number): Promise<true> {
-  const socket = net.connect(port, '127.0.0.1')
+/** True where something takes connections there, at a port of this machine or a Unix socket; rejects where nothing does. */
+export async function listens(at: number | string): Promise<true> {
+  const socket = typeof at === 'number' ? net.connect(at, '127.0.0.1') : net.connect(at)
   await once(socket, 'connect').finally(() => socket.destroy())
   return true
 }

@@ -33,7 +33,29 @@ export interface WireFile {
   readonly exchanges: readonly WireExchange[]
 }
 
-export function writeWire(server: string, group: string, file: WireFile): void {
+/** A unary call over gRPC. Bodies have the prefix of each message. */
+export interface WireCall {
+  readonly name: string
+  readonly again: 'hit' | 'forwarded'
+  readonly path: string
+  /** What the client sent to the server, which is what the gateway is to send. */
+  readonly fields: Readonly<Record<string, string>>
+  readonly sent: WireBytes
+  /** What the server said; no trailers: the fields have the status. */
+  readonly received: {
+    readonly fields: Readonly<Record<string, string>>
+    readonly body: WireBytes
+    readonly trailers: Readonly<Record<string, string>>
+  }
+}
+
+/** The calls of one client to one server. */
+export interface WireCallsFile extends Omit<WireFile, 'settings' | 'exchanges'> {
+  readonly calls: readonly WireCall[]
+}
+
+/** `server` may be a folder of it. */
+export function writeWire(server: string, group: string, file: WireFile | WireCallsFile): void {
   const folder = join(WIRE, server)
   mkdirSync(folder, { recursive: true })
   writeFileSync(

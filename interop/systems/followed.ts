@@ -81,25 +81,32 @@ export async function tryPublished(
   })
 }
 
+/** The group of what is tried while a store is away. */
+export const AWAY = 'the store killed in the middle'
+
+/** Rejects where the gateway is not ready, or does not say that its store is away. */
+export async function saysAway({ admin }: Gateway): Promise<void> {
+  const { body, status } = await ask(admin, { path: '/readyz' })
+  if (status !== 200 || !body.toString().includes('its store is away'))
+    throw new Error(`/readyz does not say it: ${body.toString()}`)
+}
+
 /** The store is killed, the gateway answers on and says it; back again, what is published is served. */
 export async function tryAway(
   session: Session,
   gateway: Gateway,
   store: PublishedStore & { kill(): Promise<void>; restart(): Promise<void> },
 ): Promise<void> {
-  const group = 'the store killed in the middle'
-  await session.check(group, 'every call is answered meanwhile, and right', async () => {
+  await session.check(AWAY, 'every call is answered meanwhile, and right', async () => {
     await store.kill()
     await eventually(async () => {
       const { value } = await product(gateway)
       if (value !== 3) throw new Error(`answered ${String(value)}`)
-      const { body, status } = await ask(gateway.admin, { path: '/readyz' })
-      if (status !== 200 || !body.toString().includes('its store is away'))
-        throw new Error(`/readyz does not say it: ${body.toString()}`)
+      await saysAway(gateway)
     }, PATIENCE)
     return undefined
   })
-  await session.check(group, 'back again, nothing is lost and a new version is served', async () => {
+  await session.check(AWAY, 'back again, nothing is lost and a new version is served', async () => {
     await store.restart()
     await store.publish(3, model(5))
     await turned(gateway, 3, 5)

@@ -7,6 +7,7 @@ import { startForks } from '../suite/forks.ts'
 import type { Gateway } from '../suite/gateway.ts'
 import { CLIENTS } from '../suite/places.ts'
 import type { Python } from '../suite/python.ts'
+import { recordCalls } from '../suite/recorded-calls.ts'
 import type { Session } from '../suite/session.ts'
 import { sample } from './v2.ts'
 
@@ -71,12 +72,14 @@ export interface ScriptOptions {
   /** Given to the script as a file of JSON. */
   readonly plan?: unknown
   readonly env?: Readonly<Record<string, string>>
+  /** Its calls over gRPC are recorded. */
+  readonly recorded?: true
 }
 
 /** Runs a Python script of a client library against all sides. */
 export async function tryScript(session: Session, options: ScriptOptions): Promise<void> {
-  if (session.recording) return
-  const { sides, python, group, script, plan, env = {} } = options
+  const { sides, python, group, script, plan, env = {}, recorded } = options
+  if (session.recording && !recorded) return
   const forks = startForks({
     command: python.command,
     script: script.startsWith('/') ? script : join(CLIENTS, script),
@@ -85,7 +88,8 @@ export async function tryScript(session: Session, options: ScriptOptions): Promi
     timeoutMs: SCRIPT_MS,
   })
   try {
-    await tryClient(session, { ...sides, group, run: (base) => forks.run(base) })
+    const client = { ...sides, group, run: (base: string) => forks.run(base) }
+    await (session.recording ? recordCalls : tryClient)(session, client)
   } finally {
     forks.stop()
   }

@@ -21,13 +21,18 @@ const SAMPLES: Readonly<Record<string, readonly string[]>> = {
   UINT16: ['0', '1', '7', '65535'],
   UINT32: ['0', '1', '7', '4294967295'],
   UINT64: ['0', '9007199254740993', '7', '18446744073709551615'],
+  BF16: ['0.5', '-2.0', '1.5', '3.3895313892515355e38'],
   FP16: ['0.5', '-2.0', '1.5', '65504.0'],
   FP32: ['0.1', '-0.0', '1e-40', '3.4e38'],
   FP64: ['0.1', '-0.0', '5e-324', '1.7e308'],
   BYTES: ['"plain"', '"ünï 日本 😀"', '"a\\"b\\\\c\\n"', '""'],
 }
 
-export const DATATYPES: readonly string[] = Object.keys(SAMPLES)
+/** Those that every server takes. */
+export const DATATYPES: readonly string[] = Object.keys(SAMPLES).filter((datatype) => datatype !== 'BF16')
+
+/** With BF16, which Triton alone takes: KServe and MLServer have no such datatype. */
+export const ALL_DATATYPES: readonly string[] = [...DATATYPES, 'BF16']
 
 /** Two rows of two elements: the extremes of the datatype. */
 export const sample = (name: string, datatype: string, shape: readonly number[] = [2, 2]): Tensor => ({
@@ -100,9 +105,17 @@ const NUMBERS: Readonly<Record<string, readonly [size: number, write: Writer]>> 
   UINT16: [2, (view, at, text) => view.setUint16(at, Number(text), true)],
   UINT32: [4, (view, at, text) => view.setUint32(at, Number(text), true)],
   UINT64: [8, (view, at, text) => view.setBigUint64(at, BigInt(text), true)],
+  BF16: [2, (view, at, text) => view.setUint16(at, upperHalf(Number(text)), true)],
   FP16: [2, (view, at, text) => view.setFloat16(at, Number(text), true)],
   FP32: [4, (view, at, text) => view.setFloat32(at, Number(text), true)],
   FP64: [8, (view, at, text) => view.setFloat64(at, Number(text), true)],
+}
+
+/** A bfloat16 is the upper half of a float32. */
+function upperHalf(value: number): number {
+  const view = new DataView(new ArrayBuffer(4))
+  view.setFloat32(0, value)
+  return view.getUint16(0)
 }
 
 function bytesOf({ datatype, data }: Tensor): Buffer {

@@ -217,7 +217,7 @@ async function tryGrpc(
   const gateways = [await start('both', { url: http, grpc }), await start('only-grpc', { grpc })]
   const sides = { direct: grpc, gateways }
   const sdk = join(import.meta.dirname, 'sdk_grpc.py')
-  await tryScript(session, { sides, python, group: "KServe's SDK, gRPC", script: sdk })
+  await tryScript(session, { sides, python, group: "KServe's SDK, gRPC", script: sdk, recorded: true })
   const models = DATATYPES.map((datatype) => tritonSample(datatype, ECHO))
   await tryScript(session, {
     sides,

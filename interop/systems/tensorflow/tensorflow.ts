@@ -162,6 +162,7 @@ async function tryGrpc(session: Session, python: Python, model: string): Promise
     python,
     group: 'tensorflow-serving-api, grpcio',
     script: join(import.meta.dirname, 'serving_grpc.py'),
+    recorded: true,
     // Each run would warn on its own, with times in it.
     env: { ...ENV, TF_CPP_MIN_LOG_LEVEL: '3', TF_ENABLE_ONEDNN_OPTS: '0' },
   })

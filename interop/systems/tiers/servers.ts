@@ -184,20 +184,23 @@ export async function startMemcached(
     readonly args?: readonly string[]
     readonly env?: Record<string, string>
     readonly shown?: string
+    /** Where it listens in place of a port. */
+    readonly socket?: string
   } = {},
 ): Promise<MemcachedServer> {
-  const { args = [], env = {}, shown } = options
+  const { args = [], env = {}, shown, socket } = options
   const [port] = (await freePorts(1)) as [number]
   const user = process.getuid?.() === 0 ? ['-u', 'root'] : []
+  const at = socket === undefined ? ['-p', `${port}`, '-U', '0', '-l', '127.0.0.1'] : ['-s', socket]
   const server = await session.start(
     {
-      name: `Memcached on ${port}`,
+      name: `Memcached on ${socket === undefined ? port : 'a socket'}`,
       command: 'memcached',
-      args: ['-p', `${port}`, '-U', '0', '-l', '127.0.0.1', ...user, ...args],
+      args: [...at, ...user, ...args],
       env,
-      ready: () => listens(port),
+      ready: () => listens(socket ?? port),
     },
     shown,
   )
-  return Object.assign(server, { address: `127.0.0.1:${port}` })
+  return Object.assign(server, { address: socket === undefined ? `127.0.0.1:${port}` : `unix:${socket}` })
 }

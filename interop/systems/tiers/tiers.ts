@@ -32,6 +32,7 @@ export const tiers: System = {
         [alone, behindSentinels, inCluster].map((start) => start(session, program)),
       ),
       memcached(session),
+      memcachedAtSocket(session),
     ].map(async (started) => startGateway(session, await started))
     const [failovers] = await Promise.all([Promise.all(starts), tryUsers(session, programs)])
     for (const failover of failovers) await tryFailover(session, failover)
@@ -118,5 +119,21 @@ async function memcached(session: Session): Promise<Failover> {
       await purge()
     },
     restart: async () => servers[1]?.start(),
+  }
+}
+
+async function memcachedAtSocket(session: Session): Promise<Failover> {
+  const socket = join(session.folder, 'memcached.sock')
+  const server = await startMemcached(session, { socket, shown: 'memcached -s PATH' })
+  return {
+    group: 'Memcached, alone, at a Unix socket: killed and started again',
+    name: 'memcached-socket',
+    tier: { name: 'memcached', type: 'memcached', servers: [server.address], ...TIMES },
+    purges: 'key',
+    async fail(_, purge) {
+      await purge()
+      await server.kill()
+      await server.start()
+    },
   }
 }

@@ -2,17 +2,21 @@
 
 digits: the ONNX model, run by onnxruntime. echo_TYPE: gives back what it got, one model a datatype. mean: takes the
 mean of the batch away, so that a row depends on its neighbours. counts: gives three answers. fails: refuses thirteen.
+All are pytriton's but echo_bfloat16, which Triton runs itself.
 """
 
+import json
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from pytriton.decorators import batch
 from pytriton.model_config import ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
+from tritonclient.http import InferenceServerClient
 
 HTTP_PORT, GRPC_PORT, METRICS_PORT = map(int, sys.argv[1:4])
 TYPES = ["bool_", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"]
@@ -75,6 +79,21 @@ def bind_echo(name: str, dtype) -> None:
     bind(f"echo_{name}", echo, [tensor("x", dtype)], [tensor("echo_x", dtype)])
 
 
+def load_bfloat16() -> None:
+    tensor = {"data_type": "TYPE_BF16", "dims": [-1]}
+    config = {
+        "backend": "python",
+        "max_batch_size": 16,
+        "input": [{"name": "x", **tensor}],
+        "output": [{"name": "echo_x", **tensor}],
+        "instance_group": [{"kind": "KIND_CPU"}],
+    }
+    files = {"file:1/model.py": Path(__file__).with_name("bfloat16.py").read_bytes()}
+    client = InferenceServerClient(f"127.0.0.1:{HTTP_PORT}", network_timeout=300)
+    headers = {"triton-access-token": triton.get_access_token()}
+    client.load_model("echo_bfloat16", headers=headers, config=json.dumps(config), files=files)
+
+
 # A model loads for seconds, each in a process of its own: the first is there before the rest, which load side by side.
 bind("fails", fails, [tensor("x", np.float32)], [tensor("y", np.float32)])
 triton.run()
@@ -86,6 +105,7 @@ with ThreadPoolExecutor(max_workers=4) as pool:
         pool.submit(bind, "mean", mean, [tensor("x", np.float32)], [tensor("y", np.float32)]),
         *(pool.submit(bind_echo, name, getattr(np, name)) for name in TYPES),
         pool.submit(bind_echo, "bytes", bytes),
+        pool.submit(load_bfloat16),
     ]
     for each in loading:
         each.result()

@@ -11,11 +11,20 @@ import type { Python } from '../../suite/python.ts'
 import type { Server, Session, System } from '../../suite/session.ts'
 import { TRITON } from '../environments.ts'
 import { defaultsAndRows, tritonSample, tryScript } from '../sides.ts'
-import { DATATYPES, everyDatatype, inferBinary, inferJson, sample, type Tensor } from '../v2.ts'
+import {
+  ALL_DATATYPES,
+  DATATYPES,
+  everyDatatype,
+  inferBinary,
+  inferJson,
+  sample,
+  type Tensor,
+} from '../v2.ts'
 import { tryTritonGrpc } from './triton-grpc.ts'
 
 const MODELS_BY_TYPE: Readonly<Record<string, string>> = {
   BOOL: 'echo_bool_',
+  BF16: 'echo_bfloat16',
   FP16: 'echo_float16',
   FP32: 'echo_float32',
   FP64: 'echo_float64',
@@ -79,8 +88,8 @@ const METADATA: readonly Exchange[] = [
   '/absent',
 ].map((path) => ({ name: path, again: 'forwarded', path }))
 
-// Triton's JSON has no halves.
-const withoutHalves = DATATYPES.filter((datatype) => datatype !== 'FP16')
+// Triton's JSON has no numbers of 16 bits that are not whole.
+const inText = DATATYPES.filter((datatype) => datatype !== 'FP16')
 
 export const triton: System = {
   name: 'triton',
@@ -104,28 +113,29 @@ export const triton: System = {
       exchanges: everyDatatype(
         (datatype) => inferJson(echo(datatype), [sample('x', datatype)]),
         () => 'hit',
-        withoutHalves,
+        inText,
       ),
     })
     await tryExchanges(session, {
       ...sides,
       group: 'binary, every datatype',
-      exchanges: everyDatatype((datatype) =>
-        inferBinary(echo(datatype), [sample('x', datatype)], { id: '7' }),
+      exchanges: everyDatatype(
+        (datatype) => inferBinary(echo(datatype), [sample('x', datatype)], { id: '7' }),
+        () => 'hit',
+        ALL_DATATYPES,
       ),
     })
     await tryExchanges(session, { ...sides, gateways: [defaults], group: 'errors', exchanges: ERRORS })
     await tryExchanges(session, { ...sides, group: 'metadata', exchanges: METADATA })
-    const models = withoutHalves.map((datatype) =>
-      tritonSample(datatype, { model: echo(datatype), input: 'x', outputs: ['echo_x'] }),
+    const models = ALL_DATATYPES.map((datatype) =>
+      tritonSample(datatype, {
+        model: echo(datatype),
+        input: 'x',
+        outputs: ['echo_x'],
+        ...(inText.includes(datatype) ? {} : { forms: ['binary'] }),
+      }),
     )
-    const half = tritonSample('FP16', {
-      model: echo('FP16'),
-      input: 'x',
-      outputs: ['echo_x'],
-      forms: ['binary'],
-    })
-    const plan = { models: [...models, half], calls: ['get_model_repository_index', 'get_log_settings'] }
+    const plan = { models, calls: ['get_model_repository_index', 'get_log_settings'] }
     await tryScript(session, { sides, python, group: 'tritonclient', script: 'triton_http.py', plan })
     await tryTritonGrpc(session, python, { http: direct, grpc, echo })
     await tryKilled(session, {
@@ -143,7 +153,7 @@ export const triton: System = {
 
 /** The server is ready with its first model, `fails`. */
 function allLoaded(direct: string): Promise<void> {
-  const names = ['digits', 'mean', 'counts', ...DATATYPES.map(echo)]
+  const names = ['digits', 'mean', 'counts', ...ALL_DATATYPES.map(echo)]
   return eventually(
     async () => {
       for (const name of names)
