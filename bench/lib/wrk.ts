@@ -58,7 +58,7 @@ export function loadScript(folder: string, name: string, bodies: Bodies): string
 }
 
 export function luaScript(bodies: Bodies): string {
-  return `${COMMON}\n${BODIES[bodies.kind](bodies as never)}\n${DONE}`
+  return `${COMMON}\n${BODIES[bodies.kind](bodies as never)}\n${LUA_RESULT}`
 }
 
 // A body is a number and what comes after it, so that thousands of any size are made in a moment. Each run is given
@@ -172,7 +172,8 @@ function request()
 end`,
 }
 
-const DONE = `
+/** What a script ends with, so that `parseResult` can read what came of it. */
+export const LUA_RESULT = `
 function done(summary, latency, _)
   local errors = summary.errors
   io.write(string.format('\\nRESULT {"requests":%d,"seconds":%.6f,"errors":%d,"p50Ms":%.4f,"p99Ms":%.4f}\\n',

@@ -5,6 +5,11 @@
  */
 import type { Engine } from '../engine.ts'
 
+/** The engine, or the clock of a real process. */
+export interface Timers extends Pick<Engine, 'now'> {
+  at(ms: number, run: () => void): void
+}
+
 export interface ModelPlan {
   /** Calls that are worked on at a time. */
   readonly slots: number
@@ -31,13 +36,13 @@ export class ModelServer {
   /** Times to the first token. */
   readonly firstTokenMs: number[] = []
   outstanding = 0
-  readonly #engine: Engine
+  readonly #engine: Timers
   readonly #plan: ModelPlan
   readonly #cache = new Set<string>()
   readonly #line: Served[] = []
   #running = 0
 
-  constructor(engine: Engine, plan: ModelPlan) {
+  constructor(engine: Timers, plan: ModelPlan) {
     this.#engine = engine
     this.#plan = plan
   }

@@ -100,7 +100,7 @@ export function runArm(
 }
 
 /** The prompts of the calls: a system prompt of 16 blocks by Zipf's law, what was said before, and two blocks of the caller's own. */
-function promptsOf({ seed, prompts, skew, conversations = 0.2 }: PrefixWorld): () => Prompt {
+export function promptsOf({ seed, prompts, skew, conversations = 0.2 }: PrefixWorld): () => Prompt {
   const random = createRandom(seed, 'prompts')
   const weights = Array.from({ length: prompts }, (_, at) => 1 / (at + 1) ** skew)
   const total = weights.reduce((a, b) => a + b, 0)
