@@ -5,7 +5,7 @@ import { bundle } from '../scripts/bundle.ts'
 
 const IN_PROCESS = new Set(['unit', 'sim'])
 
-export default async function setup({ vitest }: TestProject): Promise<void> {
+export async function setup({ vitest }: TestProject): Promise<void> {
   if (vitest.projects.every(({ name }) => IN_PROCESS.has(name))) return
   await bundle(join(import.meta.dirname, '..', '.cache', 'gateway'))
 }

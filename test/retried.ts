@@ -8,6 +8,7 @@ import type { Reporter, TestModule } from 'vitest/node'
 
 const LIST = join(import.meta.dirname, '..', '.cache', 'retried.txt')
 
+// oxlint-disable-next-line import/no-default-export -- vitest makes a reporter of a module's default
 export default class Retried implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const lines = modules.flatMap(({ moduleId, children }) =>

@@ -29,10 +29,9 @@ for (let round = 0; round <= rounds; round++)
   }
 rmSync(folder, { recursive: true })
 for (const { name, found } of sides) {
-  const middle = (figure: keyof Round) =>
-    found
-      .map((each) => Number(each[figure]))
-      .sort((a, b) => a - b)
-      [found.length >> 1]?.toFixed(0)
+  const middle = (figure: keyof Round) => {
+    const figures = found.map((each) => Number(each[figure])).sort((a, b) => a - b)
+    return figures[figures.length >> 1]?.toFixed(0)
+  }
   console.log(`${name}: ${middle('readyMs')} ms, ${middle('cpuMs')} ms of a core, ${middle('rssMiB')} MiB`)
 }
