@@ -25,7 +25,7 @@ const project = (name: string, kind: Kind = {}) => ({
     include: [...(kind.include ?? [`${name}/**/*.test.ts`])],
     exclude: [...(kind.exclude ?? [])],
     testTimeout: kind.timeout ?? 5_000,
-    hookTimeout: 30_000,
+    hookTimeout: 60_000,
     isolate: kind.isolate ?? true,
     maxWorkers: kind.last?.files ?? WORKERS,
     sequence: { groupOrder: kind.last ? 1 + kind.last.files : 0 },

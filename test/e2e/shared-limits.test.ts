@@ -2,7 +2,7 @@
  * The limits of a tenant over gateways on one Redis, on processes as their users run them: one of four workers and one of one.
  * Redis is frozen, killed and started again.
  */
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { newKey } from '../../src/cli/keys.ts'
 import { type ScriptedBackend, startBackend, summing } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
@@ -53,7 +53,7 @@ interface Load {
   stop(): Promise<void>
 }
 
-/** Calls of the tenant at each gateway, some 200 a second there, each on a connection of its own, so that all workers get some. */
+/** Calls of the tenant at each gateway, some 200 a second there, each on a connection of its own, so that all workers get some; until the test's end at the latest. */
 function load(to: readonly RunningGateway[]): Load {
   const state = { isOver: false }
   const times: number[] = []
@@ -74,12 +74,16 @@ function load(to: readonly RunningGateway[]): Load {
       caller(gateway, granted[i]).catch((error: unknown) => failures.push(error)),
     ),
   )
+  const end = async () => {
+    state.isOver = true
+    await Promise.all(callers)
+  }
+  onTestFinished(end)
   return {
     granted,
     tookHalf: () => times.toSorted((a, b) => a - b)[times.length >> 1] ?? 0,
     async stop() {
-      state.isOver = true
-      await Promise.all(callers)
+      await end()
       expect(failures).toEqual([])
     },
   }
@@ -136,11 +140,19 @@ it.each([
   async (_, away, back) => {
     const running = load(gateways)
     await away()
+    let isAway = true
+    const come = async () => {
+      if (isAway) await back()
+      isAway = false
+    }
+    onTestFinished(come)
     await eventually(async () => {
       for (const gateway of gateways) expect(await reasons(gateway)).toMatch(/1\/2 of each limit/)
     }, settled)
-    for (const { logs } of gateways)
-      expect(logs.some(({ event, part }) => event === 'limits.away' && /1\/2/.test(`${part}`))).toBe(true)
+    await eventually(() => {
+      for (const { logs } of gateways)
+        expect(logs.some(({ event, part }) => event === 'limits.away' && /1\/2/.test(`${part}`))).toBe(true)
+    })
     await passed(3_000)
     await eventually(() => {
       for (const calls of lately(running, 3_000)) {
@@ -150,7 +162,7 @@ it.each([
     }, settled)
     // A call that waited for Redis would wait a half second, and so would most of them.
     expect(running.tookHalf()).toBeLessThan(300)
-    await back()
+    await come()
     await eventually(async () => {
       for (const gateway of gateways) expect(await reasons(gateway)).not.toMatch(/tenants:/)
     }, settled)

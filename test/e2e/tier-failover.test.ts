@@ -66,20 +66,21 @@ async function tell(gateway: RunningGateway, row: number): Promise<Told> {
   return { row, began, ms: performance.now() - began, status, isHit, generation }
 }
 
-/** Every row over and over, by several callers. */
+/** Every row over and over, by several callers, until the test's end at the latest. */
 function startLoad(gateway: RunningGateway): Load {
   const told: Told[] = []
   const over = new AbortController()
   const callers = Array.from({ length: CALLERS }, async (_, caller) => {
     for (let n = caller; !over.signal.aborted; n += CALLERS) told.push(await tell(gateway, n % KEYS))
   })
-  return {
-    told,
-    async stop() {
-      over.abort()
-      await Promise.all(callers)
-    },
+  const running = Promise.all(callers)
+  running.catch(() => {})
+  const stop = async () => {
+    over.abort()
+    await running
   }
+  cleanup.push(stop)
+  return { told, stop }
 }
 
 const allHits = (gateway: RunningGateway) =>

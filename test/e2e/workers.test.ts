@@ -249,7 +249,11 @@ describe('a backend that takes one call at a time', () => {
       }, 5)
     })
     const narrow = await startGateway({
-      yaml: settings({ backends: [single], server: TWO, pool: { connections: 1 } }),
+      yaml: settings({
+        backends: [single],
+        server: TWO,
+        pool: { connections: 1, queue: { maxWait: '1m' } },
+      }),
     })
     await narrow.ready('main')
     const all = await Promise.all(Array.from({ length: 60 }, (_, n) => narrow.post(PREDICT, instances(n))))
@@ -293,7 +297,8 @@ describe('a gateway of two workers and one of one, with one Redis', () => {
       settings({
         backends: [slow],
         server: { workers },
-        tiers: [{ ...MEMORY, maxBytes: '32MiB' }, redisTier(redis, '500ms')],
+        // A look-up that a busy machine ends too late would make a gateway go on alone.
+        tiers: [{ ...MEMORY, maxBytes: '32MiB' }, redisTier(redis, '5s')],
         route: { cache: { rows: 'never', leases: 'always' } },
       })
     const gateways = await Promise.all([
@@ -301,6 +306,8 @@ describe('a gateway of two workers and one of one, with one Redis', () => {
       startGateway({ yaml: yaml(1) }),
     ])
     await Promise.all(gateways.map((each) => each.ready('main')))
+    for (const each of gateways)
+      await eventually(async () => expect((await each.ask('/readyz')).text).not.toMatch(/cache tier/))
     const herd = async () => {
       const before = slow.asked.length
       const all = gateways.flatMap((each) =>

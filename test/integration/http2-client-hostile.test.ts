@@ -14,6 +14,7 @@ import { HpackDecoder } from '../../src/lib/http2/hpack-decoder.ts'
 import { Wheel } from '../../src/lib/wheel.ts'
 import { eventually } from '../support/eventually.ts'
 import { fails } from '../support/exchanges.ts'
+import { later } from '../support/later.ts'
 import {
   block,
   CONTINUATION,
@@ -82,7 +83,10 @@ async function send(
   return made.send(request, request.headers)
 }
 
-async function ask(made: Http2Client, at: RawHttp2Backend, changes?: Partial<BackendRequest>) {
+const ask = (made: Http2Client, at: RawHttp2Backend, changes?: Partial<BackendRequest>) =>
+  later(asked(made, at, changes))
+
+async function asked(made: Http2Client, at: RawHttp2Backend, changes?: Partial<BackendRequest>) {
   const { reply } = await send(made, at, changes)
   const { bytes } = await collected(reply.body, 1e9)
   return { ...reply, text: Buffer.from(bytes).toString('latin1'), trailers: reply.trailers?.() ?? [] }

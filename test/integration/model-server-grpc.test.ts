@@ -394,7 +394,8 @@ describe('a slow server', () => {
   beforeEach(async () => {
     slow = await startModelServer([
       ...['--model', `FP32=${join(directory, 'FP32.onnx')}`],
-      ...['--delay', '400', '--max-batch', '1'],
+      // Long enough for what comes behind a call to come while it runs.
+      ...['--delay', '1000', '--max-batch', '1'],
     ])
     return () => slow.stop('SIGKILL')
   })
@@ -410,7 +411,7 @@ describe('a slow server', () => {
     const session = http2.connect(slow.url)
     const fields = { ':method': 'POST', ':path': INFER, 'content-type': 'application/grpc', te: 'trailers' }
     const first = session.request(fields)
-    first.end(inferBody(one))
+    const answered = once(first.end(inferBody(one)), 'response')
     await eventually(async () => expect(await running()).toBe(1))
     const late = session.request({ ...fields, 'grpc-timeout': '10m' })
     late.end(inferBody(one))
@@ -421,7 +422,7 @@ describe('a slow server', () => {
     await eventually(async () => expect(await running()).toBe(2))
     left.close(http2.constants.NGHTTP2_CANCEL)
     await eventually(async () => expect(await running()).toBeLessThan(2))
-    const [good] = (await once(first, 'response')) as [IncomingHttpHeaders]
+    const [good] = (await answered) as [IncomingHttpHeaders]
     expect(good).toMatchObject({ ':status': 200 })
     session.destroy()
   })

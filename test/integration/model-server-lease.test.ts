@@ -137,13 +137,13 @@ describe('the lease of a model server', () => {
     const file = join(directory, 'announced.onnx')
     await writeFile(file, timesModel(2))
     server = await startModelServer(['--model', `m=${file}`, ...registering(at, 'x')])
-    await eventually(() => expect(at.of('PUT')).toHaveLength(1))
+    await eventually(() => expect(at.of('PUT').length).toBeGreaterThan(0))
     await copyFile(modelFile('digits.onnx'), `${file}.new`)
     await rename(`${file}.new`, file)
-    await eventually(() => expect(at.of('PUT')).toHaveLength(2))
-    const [before, after] = at.of('PUT').map(({ body }) => body)
-    expect(after?.['epoch']).toBe(before?.['epoch'])
-    expect(after?.['models']).not.toEqual(before?.['models'])
+    const told = () => at.of('PUT').map(({ body }) => body)
+    // A renewal that came late on a busy machine registers what was registered before.
+    await eventually(() => expect(told().at(-1)?.['models']).not.toEqual(told()[0]?.['models']))
+    expect(new Set(told().map(({ epoch }) => epoch)).size).toBe(1)
   })
 
   it('keeps its heartbeat while a long inference holds the thread', async () => {

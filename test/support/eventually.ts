@@ -1,9 +1,9 @@
 /** Waiting in tests: for a claim to become true, never for a time to pass. */
 
-/** Calls `check` until it stops throwing, and gives what it gave; after `timeoutMs` throws what it threw last. */
+/** Calls `check` until it stops throwing, and gives what it gave; after `timeoutMs`, which a busy machine can bear, throws what it threw last. */
 export async function eventually<T>(
   check: () => T | Promise<T>,
-  { timeoutMs = 5_000 }: { timeoutMs?: number } = {},
+  { timeoutMs = 20_000 }: { timeoutMs?: number } = {},
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs
   for (;;) {

@@ -4,6 +4,7 @@ import type { GatewayError } from '../../src/core/errors.ts'
 import type { BackendResponse } from '../../src/data/backend/exchange.ts'
 import { collected } from '../../src/data/backend/incoming.ts'
 import type { Awaitable } from '../../src/lib/deferred.ts'
+import { later } from './later.ts'
 
 const MOST_BYTES = 1e9
 
@@ -11,8 +12,8 @@ export async function textOf({ reply }: BackendResponse): Promise<string> {
   return Buffer.from((await collected(reply.body, MOST_BYTES)).bytes).toString('latin1')
 }
 
-export async function textLater(coming: Awaitable<BackendResponse>): Promise<string> {
-  return textOf(await coming)
+export function textLater(coming: Awaitable<BackendResponse>): Promise<string> {
+  return later(Promise.resolve(coming).then(textOf))
 }
 
 /** The error that it must end with. */

@@ -1,5 +1,6 @@
 /** One HTTP request with exactly the headers given: fetch would refuse to set Host or Origin. */
 import { type Agent, type IncomingHttpHeaders, request } from 'node:http'
+import { later } from './later.ts'
 
 export interface RawAnswer {
   readonly status: number
@@ -23,7 +24,7 @@ export function call(port: number, path: string, options: RawCall = {}): Promise
   const isText = typeof body === 'string'
   const payload = body === undefined || isText ? body : JSON.stringify(body)
   const type = body === undefined || isText ? {} : { 'content-type': 'application/json' }
-  return new Promise((resolve, reject) => {
+  const answer = new Promise<RawAnswer>((resolve, reject) => {
     const sent = request({
       host: '127.0.0.1',
       port,
@@ -44,6 +45,7 @@ export function call(port: number, path: string, options: RawCall = {}): Promise
     })
     sent.end(payload)
   })
+  return later(answer)
 }
 
 function parsed(text: string): unknown {

@@ -1,4 +1,5 @@
 /** Calls without pause while a test does something else: what they were answered is counted, not awaited. */
+import { onTestFinished } from 'vitest'
 import type { RawAnswer } from './http.ts'
 
 export interface Load {
@@ -11,7 +12,7 @@ export interface Load {
   stop(): Promise<void>
 }
 
-/** `send` is told how many calls came before; `callers` of them run at a time. */
+/** `send` is told how many calls came before; `callers` of them run at a time, until the test's end at the latest. */
 export function startLoad(send: (n: number) => Promise<RawAnswer>, callers = 8): Load {
   const answers: RawAnswer[] = []
   const broken: unknown[] = []
@@ -27,13 +28,15 @@ export function startLoad(send: (n: number) => Promise<RawAnswer>, callers = 8):
       }
     }),
   )
+  const stop = async () => {
+    state.stopped = true
+    await running
+  }
+  onTestFinished(stop)
   return {
     answers,
     broken,
     failed: () => answers.filter(({ status }) => status !== 200),
-    async stop() {
-      state.stopped = true
-      await running
-    },
+    stop,
   }
 }

@@ -1,6 +1,7 @@
 /** An answer as a client reads it piece by piece: events as they come. */
 import { request } from 'node:http'
 import { eventsIn } from '../../src/lib/sse-reader.ts'
+import { later } from './later.ts'
 
 /** The most characters that are kept of an answer. */
 const KEPT = 64 << 10
@@ -25,11 +26,7 @@ export interface Reading {
 }
 
 /** Posts `body`, and resolves when the head of the answer is there. */
-export async function read(
-  url: string,
-  body: object,
-  headers: Record<string, string> = {},
-): Promise<Reading> {
+export function read(url: string, body: object, headers: Record<string, string> = {}): Promise<Reading> {
   const sent = request(url, {
     method: 'POST',
     agent: false,
@@ -69,7 +66,7 @@ export async function read(
     resolve(reading)
   })
   sent.end(JSON.stringify(body))
-  return promise
+  return later(promise)
 }
 
 /** What an event adds to the text: of a chat, a text completion or a response. */

@@ -198,11 +198,20 @@ async function connectable(at: number | string): Promise<void> {
   }
 }
 
+/**
+ * A port on which nobody listens. It is none that the system gives out for port 0 or to a connection, so that nobody takes it
+ * before it is listened on, or while a server that had it is away.
+ */
 export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as net.AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
+  const [first, end] = [10_000, 32_000]
+  for (;;) {
+    const port = first + Math.floor(Math.random() * (end - first))
+    const server = net.createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!isFree) continue
+    await new Promise((resolve) => server.close(resolve))
+    return port
+  }
 }
