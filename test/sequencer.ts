@@ -5,9 +5,16 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** They compute for as long as INFERGATE_FUZZ_SECONDS says. */
-const FUZZ = ['backend-bytes', 'door', 'heads', 'hpack', 'http2-door', 'volatile-heads'].map(
-  (name) => `property/${name}.test.ts`,
-)
+const FUZZ = [
+  'backend-bytes',
+  'door',
+  'generation-keys',
+  'heads',
+  'hpack',
+  'http2-backend-frames',
+  'http2-door',
+  'volatile-heads',
+].map((name) => `property/${name}.test.ts`)
 
 export class SpreadFuzz extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
