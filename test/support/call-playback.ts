@@ -10,30 +10,35 @@ export interface SentCall {
 
 export interface CallPlayback {
   readonly url: string
-  /** The calls of this path so far, oldest first. */
-  sent(path: string): readonly SentCall[]
-  /** From now on calls of its path are answered as this one was; all others, the gateway's own, are UNIMPLEMENTED. */
+  /** From now on calls of its path by its client are answered as this one was; all others, the gateway's own, are UNIMPLEMENTED. */
   play(call: WireCall): void
+  /** What was answered so since then, oldest first. */
+  readonly played: readonly SentCall[]
   close(): void
 }
 
 const UNIMPLEMENTED = { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '12' }
 
 export async function startCallPlayback(): Promise<CallPlayback> {
-  const asked: SentCall[] = []
+  let played: SentCall[] = []
   let playing: WireCall | undefined
   const backend = await http2Backend(async ({ stream, headers }) => {
     const path = headers[':path'] ?? ''
     const body = await bodyOf(stream)
-    asked.push({ path, body })
-    if (playing?.path === path) answer(stream, playing)
-    else stream.respond(UNIMPLEMENTED, { endStream: true })
+    // The gateway asks for metadata and states by itself, without the client's name.
+    const isPlayed = playing?.path === path && playing.fields['user-agent'] === headers['user-agent']
+    if (!playing || !isPlayed) return stream.respond(UNIMPLEMENTED, { endStream: true })
+    played.push({ path, body })
+    answer(stream, playing)
   })
   return {
     url: backend.url,
-    sent: (path) => asked.filter((call) => call.path === path),
     play(call) {
       playing = call
+      played = []
+    },
+    get played() {
+      return played
     },
     close: () => backend.close(),
   }
