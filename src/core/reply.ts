@@ -41,8 +41,8 @@ export interface ReplyNotes {
 export interface Fields {
   readonly pairs: RawPairs
   lines?: { readonly text: string; readonly isDated: boolean }
-  /** With the names in lower case, as HTTP/2 has them, and without those of a connection. */
-  lowered?: RawPairs
+  /** The field block of HTTP/2, without those of a connection. `isGrpc`: the status of a call of gRPC is among them. */
+  block?: { readonly bytes: Uint8Array; readonly isDated: boolean; readonly isGrpc: boolean }
 }
 
 /**

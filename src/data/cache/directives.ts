@@ -3,6 +3,7 @@
  * choose a key, a lifetime or a tag.
  */
 import { headerAll, type RawPairs } from '../../core/call.ts'
+import { lastOf } from '../../lib/memo.ts'
 
 export interface Directives {
   /** Do not answer from the cache; the new answer is stored. */
@@ -25,7 +26,8 @@ export interface Directives {
 
 export const NO_DIRECTIVES: Directives = { noCache: false, noStore: false, onlyIfCached: false }
 
-export function parseDirectives(headers: RawPairs): Directives {
+/** A call is asked several times what it says, and a client that repeats its head says the same. */
+export const parseDirectives = lastOf((headers: RawPairs): Directives => {
   const fields = headerAll(headers, 'cache-control')
   if (fields.length === 0) {
     // RFC 9111, section 5.4: Pragma counts where Cache-Control is absent.
@@ -52,7 +54,7 @@ export function parseDirectives(headers: RawPairs): Directives {
       ? { maxStale: Number.POSITIVE_INFINITY }
       : seconds(found, 'max-stale', 'maxStale')),
   }
-}
+})
 
 /** A cap on seconds (RFC 9111, section 1.2.2). */
 const MAX_SECONDS = 2 ** 31

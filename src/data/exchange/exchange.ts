@@ -99,6 +99,13 @@ export interface HttpExchange {
    * behind the answer if the request has not been read to its end.
    */
   answer(status: number, common: Fields, own: RawPairs, body: Uint8Array): void
+  /** The same with trailers, and without Content-Length. Only the HTTP/2 door has it; at others such an answer streams. */
+  answerWithTrailers?(
+    status: number,
+    common: Fields,
+    own: RawPairs,
+    rest: { readonly body: Uint8Array; readonly trailers: RawPairs },
+  ): void
   /**
    * Sends a whole answer whose head is text already; `head` is given the field lines about the connection. Only the fast door
    * has it.

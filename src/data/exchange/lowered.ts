@@ -2,7 +2,6 @@
 import type { RawPairs } from '../../core/call.ts'
 import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
 import { HOP_FIELDS } from '../../core/fields.ts'
-import type { Fields } from '../../core/reply.ts'
 import { lastOf } from '../../lib/memo.ts'
 import { httpDate } from './reply-head.ts'
 
@@ -21,12 +20,6 @@ export function lowered(pairs: RawPairs): RawPairs {
   return out
 }
 
-/** The same for a list that many answers share. */
-export function sharedLowered(fields: Fields): RawPairs {
-  fields.lowered ??= lowered(fields.pairs)
-  return fields.lowered
-}
-
 /**
  * The fields of a head from `:status` on, Date among them. `length`: of the body; left out where it is not known, or where the
  * status has none. `pairs`: lowered already.
@@ -37,9 +30,15 @@ export function headFields(
   { length, now }: { length?: number | undefined; now: number },
 ): string[] {
   const fields = [':status', String(status), ...pairs]
-  if (!pairs.some((text, i) => i % 2 === 0 && text === 'date')) fields.push('date', httpDate(now))
+  if (!hasField(pairs, 'date')) fields.push('date', httpDate(now))
   if (length !== undefined && !hasNoBody(status)) fields.push('content-length', String(length))
   return fields
+}
+
+/** `pairs`: lowered. */
+export function hasField(pairs: RawPairs, name: string): boolean {
+  for (let i = 0; i < pairs.length; i += 2) if (pairs[i] === name) return true
+  return false
 }
 
 /** These answers have no body, and so no length (RFC 9110, sections 15.3.5 and 15.4.5). */

@@ -1,4 +1,4 @@
-/** Sends a whole answer: with Content-Length, or as one chunk if it has trailers, which HTTP/1.1 allows only behind chunks. */
+/** Sends a whole answer: with Content-Length, or, if it has trailers, without; HTTP/1.1 allows them only behind chunks. */
 import type { RawPairs } from '../../core/call.ts'
 import type { Fields, Reply } from '../../core/reply.ts'
 import { forwardedTrailers } from '../http/headers.ts'
@@ -9,6 +9,8 @@ export function sendWhole(exchange: HttpExchange, reply: WholeReply, common: Fie
   const { status, body, trailers } = reply
   const behind = trailers ? forwardedTrailers(trailers()) : NONE
   if (behind.length === 0) return exchange.answer(status, common, own, body)
+  if (exchange.answerWithTrailers)
+    return exchange.answerWithTrailers(status, common, own, { body, trailers: behind })
   exchange.begin(status, [...withoutLength(common.pairs), ...own])
   exchange.write(body)
   exchange.end(behind)

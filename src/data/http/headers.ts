@@ -74,15 +74,18 @@ export function forwardedReply(headers: RawPairs): string[] {
   return out
 }
 
-/** Trailers as they go to the client, without those that would frame or route a message (RFC 9110, section 6.5.1). */
-export function forwardedTrailers(trailers: RawPairs): string[] {
+/**
+ * Trailers as they go to the client, without those that would frame or route a message (RFC 9110, section 6.5.1). A backend over HTTP/2
+ * that repeats them gives the same list.
+ */
+export const forwardedTrailers = lastOf((trailers: RawPairs): RawPairs => {
   const out: string[] = []
   for (let i = 0; i < trailers.length; i += 2) {
     const name = trailers[i] as string
     if (!HOP_BY_HOP.get(name) && !REPLACED.get(name)) out.push(name, trailers[i + 1] as string)
   }
   return out
-}
+})
 
 /** The fields that go to the client; computed once for a head that repeats. */
 export function clientFields({ headers, notes }: Reply): Fields {

@@ -266,23 +266,25 @@ export class Lookup {
   }
 
   /** For `no-store` and `only-if-cached`: reads the cache, and stores nothing. */
-  async readOnly(context: LookupContext): Promise<Answer> {
-    const { cache, compose, forward, mayGive } = this.#parts
+  readOnly(context: LookupContext): Answer | Awaitable<Answer> {
+    const { cache, mayGive } = this.#parts
     const missing = this.#peek(context)
-    const found =
-      context.seed.shared && !context.isTierMiss
-        ? await cache.lookup(missing.map(({ row }) => row.digest))
-        : []
-    missing.forEach((lookup, i) => {
-      const known = found[i]
-      if (!known || !mayGive(context.matched, known.entry)) return
-      if (this.#mayAnswer({ kind: 'entry', ...known }, context)) accept(lookup, { kind: 'entry', ...known })
+    if (!cache.hasShared || !context.seed.shared || context.isTierMiss) return this.#readOnly(context)
+    return after(cache.lookup(missing.map(({ row }) => row.digest)), (found) => {
+      missing.forEach((lookup, i) => {
+        const hit = found[i] && ({ kind: 'entry', ...found[i] } as const)
+        if (hit && mayGive(context.matched, hit.entry) && this.#mayAnswer(hit, context)) accept(lookup, hit)
+      })
+      return this.#readOnly(context)
     })
-    const answer = context.lookups.missing.length === 0 ? compose.answer(context) : undefined
-    return (
-      answer ??
-      forward(context.call, context.matched, context.directives.onlyIfCached ? 'only-if-cached' : 'no-store')
-    )
+  }
+
+  /** Every tier that may be read was read. */
+  #readOnly(context: LookupContext): Answer | Awaitable<Answer> {
+    const { call, matched, directives, lookups } = context
+    const reason = directives.onlyIfCached ? 'only-if-cached' : 'no-store'
+    const answer = lookups.missing.length === 0 ? this.#parts.compose.answer(context) : undefined
+    return answer ?? this.#parts.forward(call, matched, reason)
   }
 
   /** Assembles the answer; every row has an entry. */

@@ -1,6 +1,7 @@
 /**
- * Decodes the field blocks of one connection (HPACK, RFC 7541). A client that repeats its head sends the same few bytes, which
- * refer to fields in the table: while the table stays as it is they mean the same, and the same list is given again.
+ * Decodes the field blocks of one connection (HPACK, RFC 7541). A peer that repeats its head sends the same few bytes, which refer to
+ * fields in the table: while the table stays as it is they mean the same, and the same list is given again. Bytes that do not refer
+ * to the table mean the same at any time, though they may put the same fields into it again.
  */
 import { Generations } from '../generations.ts'
 import { COMPRESSION_ERROR, ConnectionError, DEFAULT_TABLE_BYTES } from './frames.ts'
@@ -33,6 +34,15 @@ export interface Decoded {
   readonly isCut: boolean
 }
 
+/** A block that was decoded. */
+interface Known {
+  readonly decoded: Decoded
+  /** Fields that it puts into the table. */
+  readonly kept: readonly Field[]
+  /** How often the table had changed; it means the same while that is so. Undefined: at any time. */
+  readonly at: number | undefined
+}
+
 export class HpackDecoder {
   readonly #maxTableBytes: number
   readonly #maxListBytes: number
@@ -41,10 +51,12 @@ export class HpackDecoder {
   #tableBytes = 0
   /** What the peer has set, at most `maxTableBytes`. */
   #limit: number
-  /** Blocks and what they mean while the table stays as it is. */
-  #known = new Generations<Decoded>(MAX_KNOWN)
+  readonly #known = new Generations<Known>(MAX_KNOWN)
   /** How often the table has changed. */
   #changes = 0
+  /** Of the present block: it refers to the table, or resizes it; and the fields that it puts into the table. */
+  #isTied = false
+  #kept: Field[] = []
   #block: Uint8Array = new Uint8Array(0)
   #at = 0
 
@@ -65,11 +77,17 @@ export class HpackDecoder {
   decode(block: Buffer): Decoded {
     const key = block.length <= MAX_KNOWN_BYTES ? block.toString('latin1') : undefined
     const known = key === undefined ? undefined : this.#known.get(key)
-    if (known) return known
+    if (known && (known.at === undefined || known.at === this.#changes)) {
+      for (const field of known.kept) this.#keep(field)
+      return known.decoded
+    }
+    this.#isTied = false
+    this.#kept = []
     const before = this.#changes
     const decoded = this.#read(block)
-    // A block that has changed the table means something else the next time.
-    if (key !== undefined && before === this.#changes) this.#known.set(key, decoded)
+    // A block that refers to a table, and has changed it, means something else the next time.
+    if (key !== undefined && (!this.#isTied || before === this.#changes))
+      this.#known.set(key, { decoded, kept: this.#kept, at: this.#isTied ? before : undefined })
     return decoded
   }
 
@@ -99,13 +117,17 @@ export class HpackDecoder {
     const index = this.#integer(isKept ? 6 : 4)
     const name = index === 0 ? this.#string() : this.#fieldAt(index).name
     const field = { name, value: this.#string() }
-    if (isKept) this.#keep(field)
+    if (isKept) {
+      this.#kept.push(field)
+      this.#keep(field)
+    }
     return field
   }
 
   #fieldAt(index: number): Field {
     if (index === 0) throw new CompressionError('a field has the index 0')
     if (index <= STATIC.length) return STATIC[index - 1] as Field
+    this.#isTied = true
     const field = this.#table[this.#table.length - (index - STATIC.length)]
     if (!field) throw new CompressionError(`the table has no field ${index}`)
     return field
@@ -114,7 +136,7 @@ export class HpackDecoder {
   #keep(field: Field): void {
     const bytes = sizeOf(field)
     this.#evict(this.#limit - bytes)
-    this.#changed()
+    this.#changes++
     // A field larger than the table empties it (RFC 7541, section 4.4).
     if (bytes > this.#limit) return
     this.#table.push(field)
@@ -123,18 +145,14 @@ export class HpackDecoder {
 
   #resize(limit: number): void {
     if (limit > this.#maxTableBytes) throw new CompressionError('the table is larger than was agreed')
+    this.#isTied = true
     this.#limit = limit
     this.#evict(limit)
-    this.#changed()
+    this.#changes++
   }
 
   #evict(maxBytes: number): void {
     while (this.#tableBytes > Math.max(0, maxBytes)) this.#tableBytes -= sizeOf(this.#table.shift() as Field)
-  }
-
-  #changed(): void {
-    this.#changes++
-    if (!this.#known.isEmpty) this.#known = new Generations(MAX_KNOWN)
   }
 
   #string(): string {

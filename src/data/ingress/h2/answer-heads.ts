@@ -2,22 +2,42 @@
 import type { RawPairs } from '../../../core/call.ts'
 import type { Fields } from '../../../core/reply.ts'
 import { encodeFields } from '../../../lib/http2/hpack-encoder.ts'
-import { headFields, lowered, sharedLowered } from '../../exchange/lowered.ts'
+import { lastOf } from '../../../lib/memo.ts'
+import { hasField, hasNoBody, headFields, lowered } from '../../exchange/lowered.ts'
+import { httpDate } from '../../exchange/reply-head.ts'
 
 export const CONTINUE = encodeFields([':status', '100'])
 /** To a head that is longer than SETTINGS_MAX_HEADER_LIST_SIZE. */
 export const TOO_LONG = encodeFields([':status', '431', 'content-length', '0'])
 
-/** Of an answer that is here as a whole. Throws TypeError if a field cannot be sent, as the next. */
+/**
+ * Of an answer that is here as a whole; what it shares with others is encoded once. `bytes`: of the body; undefined where trailers
+ * follow it. Throws TypeError if a field cannot be sent, as the next two.
+ */
 export function wholeHead(
   status: number,
-  { common, own, bytes }: { common: Fields; own: RawPairs; bytes: number },
+  { common, own, bytes }: { common: Fields; own: RawPairs; bytes: number | undefined },
 ): Buffer {
-  const pairs = [...sharedLowered(common), ...lowered(own)]
+  common.block ??= sharedBlock(common.pairs)
+  const { block } = common
+  const pairs = [...lowered(own)]
   // An answer of gRPC without a message is trailers alone.
-  const length = pairs.includes('grpc-status') ? undefined : bytes
-  return encodeFields(headFields(status, pairs, { length, now: Date.now() }))
+  const isGrpc = block.isGrpc || hasField(pairs, 'grpc-status')
+  if (!block.isDated && !hasField(pairs, 'date')) pairs.push('date', httpDate(Date.now()))
+  if (bytes !== undefined && !isGrpc && !hasNoBody(status)) pairs.push('content-length', String(bytes))
+  return Buffer.concat([statusBlock(status), block.bytes, encodeFields(pairs)])
 }
+
+function sharedBlock(shared: RawPairs): NonNullable<Fields['block']> {
+  const pairs = lowered(shared)
+  const [isDated, isGrpc] = [hasField(pairs, 'date'), hasField(pairs, 'grpc-status')]
+  return { bytes: encodeFields(pairs), isDated, isGrpc }
+}
+
+const statusBlock = lastOf((status: number) => encodeFields([':status', String(status)]))
+
+/** Of the fields behind a body, which mostly repeat. */
+export const trailersBlock = lastOf((trailers: RawPairs) => encodeFields(lowered(trailers)))
 
 /** Of one whose body streams; it keeps the length that `headers` declare. */
 export function streamHead(status: number, headers: RawPairs): Buffer {

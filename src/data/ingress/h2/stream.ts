@@ -5,19 +5,18 @@ import type { PeerCertificate } from '../../../core/peer-certificate.ts'
 import type { Fields } from '../../../core/reply.ts'
 import type { Signal } from '../../../lib/cancel.ts'
 import { CANCEL, INTERNAL_ERROR, NO_ERROR } from '../../../lib/http2/frames.ts'
-import { encodeFields } from '../../../lib/http2/hpack-encoder.ts'
 import { ownBytes } from '../../../lib/http2/payloads.ts'
 import { SendingStream } from '../../../lib/http2/sending-stream.ts'
 import { sendError, statusTold } from '../../exchange/error-answer.ts'
 import type { HeadNotes, HttpExchange } from '../../exchange/exchange.ts'
-import { hasNoBody, lowered } from '../../exchange/lowered.ts'
+import { hasNoBody } from '../../exchange/lowered.ts'
 import { ReadyFields } from '../../exchange/ready-fields.ts'
 import type { AnswerWriter, Repeated } from '../../hits/fast-answer.ts'
 import { bodyFrom, type ReadyAnswer } from '../../hits/ready-answers.ts'
 import type { CorsFields } from '../../route/cors.ts'
 import type { Matched } from '../../route/routes.ts'
 import { RequestBody, type RequestSource } from '../request-body.ts'
-import { CONTINUE, streamHead, wholeHead } from './answer-heads.ts'
+import { CONTINUE, streamHead, trailersBlock, wholeHead } from './answer-heads.ts'
 import type { Http2Head } from './head.ts'
 import type { Sender, StreamConnection, StreamOptions } from './stream-connection.ts'
 
@@ -196,6 +195,19 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
     this.#send(block, body)
   }
 
+  answerWithTrailers(
+    status: number,
+    common: Fields,
+    own: RawPairs,
+    { body, trailers }: { body: Uint8Array; trailers: RawPairs },
+  ): void {
+    const block = wholeHead(status, { common, own, bytes: undefined })
+    const behind = trailersBlock(trailers)
+    this.#claim(status)
+    this.#trailers = behind
+    this.#send(block, body)
+  }
+
   sendHit(answer: ReadyAnswer, tier: string, wall: number, cors: CorsFields | undefined): void {
     answer.fields ??= new ReadyFields(answer, tier)
     const block = answer.fields.at(wall, cors)
@@ -229,7 +241,7 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
     if (this.#state !== STREAMING) throw new Error('the answer has not begun, or is over')
     this.#state = ENDED
     if (this.#isBodiless) return this.#answered()
-    if (trailers.length > 0) this.#trailers = encodeFields(lowered(trailers))
+    if (trailers.length > 0) this.#trailers = trailersBlock(trailers)
     if (!this.isWaiting) this.#sendTrailers()
   }
 
