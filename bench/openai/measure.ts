@@ -33,12 +33,15 @@ export async function measure(scenario: Scenario, sides: readonly Side[], terms:
 }
 
 /** A hit that reaches the backend, or a miss that does not, is none; no call of the gateway's fails. */
-function check({ upstream: [low, high] = ANY }: Scenario, { side, rounds }: Measured): void {
+function check({ upstream: [low, high] = ANY, connections = 0 }: Scenario, { side, rounds }: Measured): void {
   if (side.server !== 'infergate' && side.server !== 'before') return
-  for (const { errors = 0, upstream = Number.NaN } of rounds)
+  for (const { errors = 0, requests = 0, upstream = Number.NaN } of rounds) {
     if (errors > 0) throw new Error(`${side.name}: ${errors} errors`)
-    else if (upstream < low || upstream > high)
+    // Calls on their way when a round begins or ends are asked for in another than they are counted in.
+    const slack = connections / requests
+    if (upstream < low - slack || upstream > high + slack)
       throw new Error(`${side.name} is not what it claims to be: ${upstream} backend requests a request`)
+  }
 }
 
 const ANY = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] as const
