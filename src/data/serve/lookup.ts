@@ -20,8 +20,6 @@ import type { Flight, Flights, Load } from '../flight/flights.ts'
 import type { HitForMiss } from '../flight/hit-for-miss.ts'
 import type { GenerationTable } from '../generation/generation-table.ts'
 import type { RunningGeneration } from '../generation/running-generation.ts'
-import type { Aliases } from '../hits/aliases.ts'
-import type { ReadyAnswers } from '../hits/ready-answers.ts'
 import { suits } from '../key/forms.ts'
 import type { VersionRules } from '../key/statements.ts'
 import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-context.ts'
@@ -31,15 +29,13 @@ import type { Compose } from './compose.ts'
 import type { Fill } from './fill.ts'
 import { accept, isFailure } from './landed.ts'
 import { isLeaderOnly, type LoadFailure, replyFor, unsettled } from './load-failure.ts'
+import { type RememberParts, remembered } from './remember.ts'
 import { waiterOf } from './waiter.ts'
 
-export interface LookupParts {
+export interface LookupParts extends RememberParts {
   readonly cache: Tiered
   /** The name of process memory in the settings. */
   readonly memory: string
-  readonly ready: ReadyAnswers
-  /** Undefined: there is no shared tier. */
-  readonly aliases: Aliases | undefined
   readonly flights: Flights<LoadResult>
   readonly generations: Pick<GenerationTable, 'find'>
   readonly hitForMiss: HitForMiss
@@ -296,28 +292,8 @@ export class Lookup {
         ? forward(context.call, context.matched, 'rows do not match')
         : this.uncoalesced(context, true)
     return isAwaitable(answer)
-      ? after(answer, (answered) => this.#remembered(context, answered))
-      : this.#remembered(context, answer)
-  }
-
-  /** Remembers the answer, or its key, so that a byte-identical repeat is a memory hit or a shared hit. */
-  #remembered(context: LookupContext, answer: Answer): Answer {
-    const { cache, ready, aliases } = this.#parts
-    // A refusal's key covers more than the bytes, so the bytes alone must not find it.
-    if (context.lookups.items[0]?.entry?.negative) return answer
-    // What it was put together from may have been purged by key meanwhile.
-    if (answer.outcome.kind !== 'bypass' && cache.mark() === context.began) {
-      // Most answers are never requested again, so an answer is made ready at its first repeat.
-      const { repeat, foundFor, lookups, seed, plan, directives } = context
-      const madeFor = { raw: repeat, answer: directives.noTransform ? undefined : plan.answer }
-      if (lookups.isKnown) ready.made(madeFor, answer.reply, lookups.entries() ?? [], foundFor)
-      // A fetched answer bears all the backend's fields, which later callers must not get.
-      else ready.forget(madeFor)
-      // A look-up by alias reads neither the body nor its form, so only calls in a known form get an alias.
-      if (!context.rows && !directives.noTransform && context.isShown && seed.shared)
-        aliases?.set(repeat, plan.whole, foundFor)
-    }
-    return answer
+      ? after(answer, (answered) => remembered(this.#parts, context, answered))
+      : remembered(this.#parts, context, answer)
   }
 
   /** Answers with what a load brought instead of an entry: an error, a reply that is not stored, or one for one caller alone. */

@@ -157,7 +157,7 @@ export function createPipeline(stages: Stages): Pipeline {
   ): Answer | Awaitable<Answer> {
     const { seed } = key as DecisionKey
     const foundFor = open && { matched, revision }
-    // Written out here, and where the context is made: spreading an object costs as much as a look-up.
+    // Written out: spreading an object costs as much as a look-up.
     return digested({ call, matched, directives, body, seed, repeat, foundFor, began, tierMiss, open })
   }
 
@@ -215,38 +215,46 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   function planned(found: Known, reading: Reading, miss: TierMiss | undefined): Answer | Awaitable<Answer> {
-    const { call, matched, directives, body, seed, repeat, foundFor, began } = found
+    const { call, matched, directives, seed, repeat, foundFor } = found
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
     const alike = byMeaning(found, reading)
     if (alike) return alike
     const plan = directives.noTransform ? keyedByBytes(reading, rawOf({ foundFor, seed, repeat })) : reading
     const rows = splitting.splits(matched, plan) ? plan.rows : undefined
-    const lookups = new RowLookups(rows ?? [{ digest: plan.whole, wire: NOTHING }])
-    const isTierMiss = miss !== undefined
-    const { form = 0 } = plan
-    const isShown = forms.has(matched, form)
-    const context: LookupContext = {
-      call,
-      matched,
-      directives,
-      body,
-      plan,
-      rows,
-      seed,
-      repeat,
-      foundFor,
-      lookups,
-      began,
-      isTierMiss,
-      form,
-      isShown,
-    }
-    if (miss?.fallback && suits(miss.fallback, context)) lookups.fallBack(plan.whole, miss.fallback)
+    const isShown = forms.has(matched, plan.form ?? 0)
+    const context = contextOf(found, plan, { rows, isShown, isTierMiss: miss !== undefined })
+    if (miss?.fallback && suits(miss.fallback, context)) context.lookups.fallBack(plan.whole, miss.fallback)
 
     // 5. Look the rows up; some directives forbid to share a load.
     if (directives.noCache) return lookup.uncoalesced(context)
     if (directives.noStore || directives.onlyIfCached) return lookup.readOnly(context)
     return lookup.coalesced(context)
+  }
+}
+
+/** Written out: spreading an object costs as much as a look-up. */
+function contextOf(
+  { call, matched, directives, body, seed, repeat, foundFor, began }: Known,
+  plan: Plan,
+  { rows, isShown, isTierMiss }: Pick<LookupContext, 'rows' | 'isShown' | 'isTierMiss'>,
+): LookupContext {
+  const lookups = new RowLookups(rows ?? [{ digest: plan.whole, wire: NOTHING }])
+  const { form = 0 } = plan
+  return {
+    call,
+    matched,
+    directives,
+    body,
+    plan,
+    rows,
+    seed,
+    repeat,
+    foundFor,
+    lookups,
+    began,
+    isTierMiss,
+    form,
+    isShown,
   }
 }
 
