@@ -15,6 +15,7 @@ import { Wheel } from '../../src/lib/wheel.ts'
 import { eventually } from '../support/eventually.ts'
 import { fails } from '../support/exchanges.ts'
 import { later } from '../support/later.ts'
+import { bytesInUse } from '../support/memory.ts'
 import {
   block,
   CONTINUATION,
@@ -374,6 +375,21 @@ describe('what ends a call, and nothing else', () => {
     peer.write(many(10, frame(DATA, 0, 1, Buffer.alloc(16_000))))
     expect((await peer.until(isGoAway)).payload.readUInt32BE(4)).toBe(5)
   })
+})
+
+it('a body in frames of one byte that nobody reads costs its bytes', async () => {
+  const at = await backend((peer, stream) => peer.head(stream, OK))
+  const made = client()
+  const { reply } = await send(made, at)
+  const peer = await peerOf(at)
+  const before = bytesInUse()
+  const round = many(5000, frame(DATA, 0, 1, Buffer.of(0x61)))
+  for (let sent = 0; sent < 250_000; sent += 5000) peer.write(round)
+  // Its answer stands behind all that was sent.
+  peer.send(PING, 0, 0, Buffer.alloc(8))
+  await peer.until(({ type, flags }) => type === PING && flags === ACK)
+  expect(bytesInUse() - before).toBeLessThan(4 << 20)
+  expect(reply.status).toBe(200)
 })
 
 describe('answers in odd pieces', () => {
