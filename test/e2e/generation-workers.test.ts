@@ -7,6 +7,8 @@ import { INSPECTED, runInWorker } from '../support/inspector.ts'
 import { type Reading, read } from '../support/reading.ts'
 
 const WORKERS = 4
+/** Four threads and all their callers share the machine with whatever else runs. */
+const LONG = { timeoutMs: 20_000 }
 
 let server: ChatServer
 let gateway: RunningGateway
@@ -32,13 +34,19 @@ afterAll(async () => {
   server?.close()
 })
 
-const ask = (prompt: string) =>
-  read(`${gateway.url}/v1/chat/completions`, {
-    model: 'm',
-    temperature: 0,
-    stream: true,
-    messages: [{ role: 'user', content: prompt }],
-  })
+const PATH = '/v1/chat/completions'
+
+const bodyOf = (prompt: string) => ({
+  model: 'm',
+  temperature: 0,
+  stream: true,
+  messages: [{ role: 'user', content: prompt }],
+})
+
+const ask = (prompt: string) => read(`${gateway.url}${PATH}`, bodyOf(prompt))
+
+/** So many callers that all workers have some. */
+const askOften = (prompt: string) => Promise.all(Array.from({ length: 16 }, () => ask(prompt)))
 
 it('fifty callers of one stream cost the backend one call, and half of them leave as they like', async () => {
   const readings = [await ask('fifty')]
@@ -60,9 +68,38 @@ it('fifty callers of one stream cost the backend one call, and half of them leav
   for (const one of stayed) expect((await one.over()).isCut).toBe(false)
   expect(new Set(stayed.map((one) => one.content()))).toEqual(new Set([`one${pieces.join('')}`]))
   expect(calls.length).toBe(1)
-  const kept = await Promise.all(Array.from({ length: 16 }, async () => (await ask('fifty')).over()))
-  for (const one of kept) expect(one.headers['cache-status']).toContain('hit')
+  for (const one of await askOften('fifty')) expect(one.headers['cache-status']).toContain('hit')
   expect(await gateway.metric('infergate_gen_ai_time_to_first_token_seconds_count')).toBe(1)
+})
+
+it.each([
+  ['model', async () => ({ model: 'm' })],
+  [
+    'key',
+    async (prompt: string) => {
+      const headers = { 'content-type': 'application/json' }
+      const body = { method: 'POST', path: PATH, headers, body: JSON.stringify(bodyOf(prompt)) }
+      const { json } = await gateway.ask('/api/v1/cache/explain', { method: 'POST', body })
+      return { key: (json as { key: string }).key }
+    },
+  ],
+])('a purge by %s lets those who read go on, and nobody gets the old behind it', async (by, purge) => {
+  const prompt = `purged by ${by}`
+  const began = calls.length
+  const before = [await ask(prompt), ...(await askOften(prompt))]
+  const { status } = await gateway.ask('/api/v1/cache/purge', { method: 'POST', body: await purge(prompt) })
+  expect(status).toBe(200)
+  const after = [await ask(prompt), ...(await askOften(prompt))]
+  const [old, fresh, ...others] = calls.slice(began) as [ChatCall, ChatCall]
+  expect(others).toEqual([])
+  old.say(' old')
+  fresh.say(' new')
+  fresh.finish()
+  for (const one of after) expect((await one.over()).content()).toBe('one new')
+  old.finish()
+  for (const one of before) expect((await one.over()).content()).toBe('one old')
+  for (const one of await askOften(prompt)) expect((await one.over()).content()).toBe('one new')
+  expect(calls.length).toBe(began + 2)
 })
 
 it('a worker that dies ends what it read for the others with an error, and nothing else', async () => {
@@ -71,14 +108,14 @@ it('a worker that dies ends what it read for the others with an error, and nothi
   const prompts = Array.from({ length: 40 }, (_, i) => `of many ${i}`)
   const leaders = await Promise.all(prompts.map(ask))
   const others = await Promise.all([...prompts, ...prompts].map(ask))
-  for (const one of [...leaders, ...others]) await eventually(() => expect(one.content()).toBe('one'))
+  for (const one of [...leaders, ...others]) await eventually(() => expect(one.content()).toBe('one'), LONG)
   expect(calls.length).toBe(began + prompts.length)
   await runInWorker(
     gateway.stderr,
     'worker 1',
     'setImmediate(() => { throw new Error("crashed for the test") })',
   )
-  await eventually(() => expect(gateway.logs.some(({ event }) => event === 'worker.exit')).toBe(true))
+  await eventually(() => expect(gateway.logs.some(({ event }) => event === 'worker.exit')).toBe(true), LONG)
   for (const call of calls.slice(began)) {
     call.say(' two')
     call.finish()
