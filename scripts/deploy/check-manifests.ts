@@ -1,6 +1,6 @@
 /**
- * The part of `npm run check` that looks at the chart and its manifests, without Helm: that they are of this version and up to
- * date, that the gateway takes the settings in them, and that what Kubernetes is told of the gateway agrees with those.
+ * The part of `npm run check` that looks at the chart, its manifests and the unit of systemd, without Helm: that they are of this
+ * version and up to date, that the gateway takes the settings in them, and that what others are told of the gateway agrees with those.
  */
 import { readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -9,13 +9,13 @@ import { parse } from 'yaml'
 import { formatProblem, parseSettings } from '../../src/config/load.ts'
 import type { Settings } from '../../src/config/schema.ts'
 import { firstLine, type Manifest, readManifests } from './manifests.ts'
-import { CHART, type Rendering, ROOT, renderings } from './places.ts'
+import { CHART, type Rendering, ROOT, renderings, UNIT } from './places.ts'
 import type { Container, PodSpec } from './pod-spec.ts'
 
 /** What the models may take to end, behind the calls (docs/guide/operations.md). */
 const MODELS_MS = 10_000
 
-const problems = [...versions(), ...renderings().flatMap(problemsOf)]
+const problems = [...versions(), ...unit(), ...renderings().flatMap(problemsOf)]
 for (const problem of problems) process.stderr.write(`${problem}\n`)
 if (problems.length > 0) process.exitCode = 1
 
@@ -25,6 +25,18 @@ function versions(): string[] {
   return ['version', 'appVersion']
     .filter((key) => chart[key] !== version)
     .map((key) => `Chart.yaml: ${key} is ${chart[key]}, package.json has ${version}`)
+}
+
+/** The unit gives the time that the default settings need. */
+function unit(): string[] {
+  const file = join(ROOT, 'config', 'infergate.yaml')
+  const loaded = parseSettings(readFileSync(file, 'utf8'), file, {})
+  if ('problems' in loaded) return loaded.problems.map(formatProblem)
+  const { shutdownDelay, drainTimeout } = loaded.settings.server
+  const needed = shutdownDelay + drainTimeout + MODELS_MS
+  const [, given] = /^TimeoutStopSec=(\d+)$/m.exec(readFileSync(UNIT, 'utf8')) ?? []
+  if (Number(given) * 1000 >= needed) return []
+  return [`${relative(ROOT, UNIT)}: TimeoutStopSec is ${given}, and the gateway may take ${needed} ms to end`]
 }
 
 function problemsOf(rendering: Rendering): string[] {

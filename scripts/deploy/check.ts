@@ -1,6 +1,6 @@
 /**
- * `npm run check:deploy`: the Helm chart and its plain manifests, tried with Helm, kubeconform, and a real API server on etcd, in
- * which the gateway runs as the chart would have it run. `--write` renders the manifests anew. Exits with 1 where something fails.
+ * `npm run check:deploy`: the unit of systemd, and the Helm chart and its plain manifests, tried with Helm, kubeconform, and a real
+ * API server on etcd, in which the gateway runs as the chart would have it run. `--write` renders the manifests anew. Exits with 1 where something fails.
  */
 import { killAll } from '../../interop/suite/marked.ts'
 import { progress, table } from '../../interop/suite/progress.ts'
@@ -13,6 +13,7 @@ import { tryExternalMetrics } from './external-metrics.ts'
 import { buildHelm } from './helm.ts'
 import { tryInstall } from './install.ts'
 import { tryScalingPod } from './scaling-pod.ts'
+import { tryUnit } from './unit.ts'
 
 const isWriting = process.argv.includes('--write')
 
@@ -24,6 +25,7 @@ const deploy: System = {
     const helm = await buildHelm(session)
     if (isWriting) return writeManifests(helm)
     const others = await definitions(session)
+    await tryUnit(session)
     await tryChart(session, helm, others)
     const audited = await startAudited(session, others)
     await tryInstall(session, helm, audited)

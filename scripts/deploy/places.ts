@@ -4,6 +4,7 @@ import { join, sep } from 'node:path'
 
 export const ROOT = join(import.meta.dirname, '..', '..')
 export const CHART = join(ROOT, 'deploy', 'helm', 'infergate')
+export const UNIT = join(ROOT, 'deploy', 'systemd', 'infergate.service')
 const EXAMPLES = join(CHART, 'ci')
 const MANIFESTS = join(ROOT, 'deploy', 'kubernetes')
 
@@ -30,11 +31,14 @@ export function renderings(): Rendering[] {
   ]
 }
 
-/** All files of the chart, as paths below it. */
+/** What `npm run docs` makes of the gateway's schema; a new setting there changes no manifest. */
+const GENERATED = ['values.schema.json', join('files', 'restart.json')]
+
+/** All files of the chart that are written by hand, as paths below it. */
 export function chartFiles(): string[] {
   return readdirSync(CHART, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map(({ parentPath, name }) => join(parentPath, name).slice(CHART.length + 1))
-    .filter((path) => !path.startsWith(`ci${sep}`))
+    .filter((path) => !path.startsWith(`ci${sep}`) && !GENERATED.includes(path))
     .sort()
 }

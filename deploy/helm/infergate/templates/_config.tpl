@@ -83,7 +83,9 @@ when it changes; everything else the gateway reads again by itself, which keeps 
 {{- range (splitList "." $path) -}}
 {{- if kindIs "map" $at -}}{{- $at = get $at . -}}{{- else -}}{{- $at = "" -}}{{- end -}}
 {{- end -}}
-{{- $_ := set $read $path (ternary (not (empty $at)) $at (eq $on "presence")) -}}
+{{- if ne (toString $at) "" -}}
+{{- $_ := set $read $path (ternary true $at (eq $on "presence")) -}}
+{{- end -}}
 {{- end -}}
 {{- $read | toJson | sha256sum -}}
 {{- end -}}
