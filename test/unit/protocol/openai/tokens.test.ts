@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { RawPairs } from '../../../../src/core/call.ts'
 import { Chunks } from '../../../../src/core/chunks.ts'
 import { cutEmbeddings } from '../../../../src/protocol/openai/embeddings/rows.ts'
+import { tokensIn } from '../../../../src/protocol/openai/generation/usage.ts'
 import { openaiTarget } from '../../../../src/protocol/openai/target.ts'
 import { tokens } from '../../../../src/protocol/openai/tokens.ts'
 
@@ -146,6 +147,14 @@ describe('an answer has taken', () => {
     expect(followed(['\u001f\u008b'], { headers: [...JSON_TYPE, 'Content-Encoding', 'gzip'] })).toEqual(
       ESTIMATE,
     )
+  })
+
+  it('what the last that says anything says, where not too many say nothing', () => {
+    const said = JSON.stringify({ usage: { prompt_tokens: 9, completion_tokens: 5 } })
+    const nested = `${'{"usage":'.repeat(60)}0${'}'.repeat(60)}`
+    expect(followed([`[${nested},${nested},${said},${nested}]`])).toEqual({ input: 9, output: 5 })
+    // Each would be read to its end: a megabyte of them took two seconds.
+    expect(tokensIn(Buffer.from(`[${said},${nested},${nested}]`))).toBeUndefined()
   })
 
   it('no number that is none', () => {
