@@ -11,11 +11,16 @@ const USAGE = Buffer.from('"usage"')
  * like one, since its quotes are escaped.
  */
 export function tokensIn(body: Uint8Array): TokenCounts | undefined {
+  return usageIn(body)?.tokens
+}
+
+/** The same, and the index at which it begins. */
+export function usageIn(body: Uint8Array): { readonly tokens: TokenCounts; readonly at: number } | undefined {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length)
   let at = bytes.lastIndexOf(USAGE)
   for (let tried = 0; at >= 0 && tried < MAX_TRIED; tried++) {
     const tokens = tokensAt(bytes.subarray(at + USAGE.length, at + USAGE_BYTES))
-    if (tokens) return tokens
+    if (tokens) return { tokens, at }
     at = at === 0 ? -1 : bytes.lastIndexOf(USAGE, at - 1)
   }
   return undefined
