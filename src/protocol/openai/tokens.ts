@@ -12,7 +12,7 @@ import { isEventStream } from './generation/answer.ts'
 import { StreamFollower } from './generation/follower.ts'
 import { readNotes, spliced } from './generation/request.ts'
 import { BOUNDS } from './generation/rules.ts'
-import { tokensIn, USAGE_BYTES } from './generation/usage.ts'
+import { tokensIn, USAGE_BYTES, usageIn } from './generation/usage.ts'
 import { frameOf, SliceReader } from './items.ts'
 import { latin1 } from './members.ts'
 import type { OperationName } from './target.ts'
@@ -160,6 +160,8 @@ class UsageFollower implements TokenFollower {
   #rest: Uint8Array = Buffer.from('\n')
   #bytes = 0
   #events = 0
+  /** Those that have begun since it was said. */
+  #eventsSince = 0
 
   constructor(reply: Pick<Reply, 'status' | 'headers'>, estimate: TokenCounts) {
     this.#estimate = estimate
@@ -174,8 +176,13 @@ class UsageFollower implements TokenFollower {
     if (!this.#isGood || this.#isEncoded || !this.#isText) return
     const before = this.#rest
     const read = Buffer.concat([before, bytes])
-    this.#said = tokensIn(read) ?? this.#said
-    if (this.#isStream) this.#events += eventsBegun(read, before.length)
+    const said = usageIn(read)
+    if (said) this.#said = said.tokens
+    if (this.#isStream) {
+      const begun = eventsBegun(read, before.length)
+      this.#events += begun
+      this.#eventsSince = said ? eventsBegun(read, said.at) : this.#eventsSince + begun
+    }
     this.#bytes += bytes.length
     this.#rest = read.subarray(Math.max(0, read.length - USAGE_BYTES))
   }
@@ -183,12 +190,25 @@ class UsageFollower implements TokenFollower {
   get tokens(): TokenCounts {
     const { input, output } = this.#estimate
     if (!this.#isGood) return NONE
-    if (this.#said) return this.#said
+    if (this.#said) return this.#withWhatCame(this.#said)
     if (this.#isEncoded) return this.#estimate
     if (output === 0) return { input, output }
     return { input, output: this.#isStream ? this.#events : Math.min(output, tokensOf(this.#bytes)) }
   }
+
+  /**
+   * What a stream says before its end is what it has taken by then, or something else of that name: a response begins with what
+   * its caller has sent.
+   */
+  #withWhatCame(said: TokenCounts): TokenCounts {
+    const more = this.#eventsSince - CLOSING_EVENTS
+    if (more <= 0) return said
+    return { input: Math.max(said.input, this.#estimate.input), output: said.output + more }
+  }
 }
+
+/** Events behind the one that says what the whole stream has taken. */
+const CLOSING_EVENTS = 2
 
 /** How many lines of data begin in the bytes, of which those up to `known` were counted before. */
 function eventsBegun(bytes: Buffer, known: number): number {

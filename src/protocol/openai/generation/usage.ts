@@ -11,13 +11,23 @@ const USAGE = Buffer.from('"usage"')
  * like one, since its quotes are escaped.
  */
 export function tokensIn(body: Uint8Array): TokenCounts | undefined {
+  return usageIn(body)?.tokens
+}
+
+/** The same, and the index at which it begins. */
+export function usageIn(body: Uint8Array): { readonly tokens: TokenCounts; readonly at: number } | undefined {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.length)
-  for (let at = bytes.lastIndexOf(USAGE); at >= 0; at = at === 0 ? -1 : bytes.lastIndexOf(USAGE, at - 1)) {
+  let at = bytes.lastIndexOf(USAGE)
+  for (let tried = 0; at >= 0 && tried < MAX_TRIED; tried++) {
     const tokens = tokensAt(bytes.subarray(at + USAGE.length, at + USAGE_BYTES))
-    if (tokens) return tokens
+    if (tokens) return { tokens, at }
+    at = at === 0 ? -1 : bytes.lastIndexOf(USAGE, at - 1)
   }
   return undefined
 }
+
+/** Callers may have members of this name repeated to them, one within the other: each of them would be read up to its end. */
+const MAX_TRIED = 64
 
 /** The longest usage that is read. */
 export const USAGE_BYTES = 4096

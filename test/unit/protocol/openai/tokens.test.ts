@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { RawPairs } from '../../../../src/core/call.ts'
 import { Chunks } from '../../../../src/core/chunks.ts'
 import { cutEmbeddings } from '../../../../src/protocol/openai/embeddings/rows.ts'
+import { tokensIn } from '../../../../src/protocol/openai/generation/usage.ts'
 import { openaiTarget } from '../../../../src/protocol/openai/target.ts'
 import { tokens } from '../../../../src/protocol/openai/tokens.ts'
 
@@ -119,6 +120,21 @@ describe('an answer has taken', () => {
     expect(followed(new Array<string>(300).fill(chunk('x')), { headers: EVENTS }).output).toBe(300)
   })
 
+  it('what came behind what a stream has said too early, too', () => {
+    const delta = 'event: d\ndata: {"type":"response.output_text.delta","delta":"x"}\n\n'
+    const begun = (tools: object) =>
+      `data: ${JSON.stringify({ type: 'response.created', response: { tools, usage: null } })}\n\n`
+    const feigned = begun([{ parameters: { usage: { input_tokens: 0, output_tokens: 0 } } }])
+    const left = feigned + delta.repeat(10)
+    expect(followed([left], { headers: EVENTS })).toEqual({ input: 50, output: 8 })
+    expect(followed(left.match(/.{1,7}/gs) ?? [], { headers: EVENTS })).toEqual({ input: 50, output: 8 })
+    const end = `data: ${JSON.stringify({ response: { usage: { input_tokens: 9, output_tokens: 7 } } })}\n\n`
+    expect(followed([left, end], { headers: EVENTS })).toEqual({ input: 9, output: 7 })
+    // As in Anthropic's messages.
+    const start = 'data: {"message":{"usage":{"input_tokens":60,"output_tokens":1}}}\n\n'
+    expect(followed([start, delta.repeat(200)], { headers: EVENTS })).toEqual({ input: 60, output: 199 })
+  })
+
   it('of JSON that says nothing a token for four bytes, and no more than it might', () => {
     expect(followed(['x'.repeat(40)])).toEqual({ input: 50, output: 10 })
     expect(followed(['x'.repeat(4000)])).toEqual(ESTIMATE)
@@ -146,6 +162,14 @@ describe('an answer has taken', () => {
     expect(followed(['\u001f\u008b'], { headers: [...JSON_TYPE, 'Content-Encoding', 'gzip'] })).toEqual(
       ESTIMATE,
     )
+  })
+
+  it('what the last that says anything says, where not too many say nothing', () => {
+    const said = JSON.stringify({ usage: { prompt_tokens: 9, completion_tokens: 5 } })
+    const nested = `${'{"usage":'.repeat(60)}0${'}'.repeat(60)}`
+    expect(followed([`[${nested},${nested},${said},${nested}]`])).toEqual({ input: 9, output: 5 })
+    // Each would be read to its end: a megabyte of them took two seconds.
+    expect(tokensIn(Buffer.from(`[${said},${nested},${nested}]`))).toBeUndefined()
   })
 
   it('no number that is none', () => {
