@@ -11,6 +11,7 @@ import type { Clock } from '../lib/clock.ts'
 import type { Metrics, Sample } from '../obs/metrics.ts'
 import { type EmitSettings, openEmitter } from './emitters.ts'
 import type { Parts } from './parts.ts'
+import { promisedMs } from './settings-mapping.ts'
 import type { LiveTls } from './tls.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
@@ -175,6 +176,16 @@ export class Scaling {
     )
     gauge('infergate_scale_busy_slots', 'Slots the misses keep busy.', (s) => s.decision.signals.erlangs)
     gauge('infergate_scale_needed_slots', 'Slots the promise needs.', (s) => s.decision.signals.slotsNeeded)
+    gauge(
+      'infergate_scale_tokens_per_second',
+      'Tokens that the misses ask for, where a pool is scaled by them.',
+      (s) => s.decision.signals.tokens?.perSecond,
+    )
+    gauge(
+      'infergate_scale_replica_tokens_per_second',
+      'Tokens that a replica makes within the promise.',
+      (s) => s.decision.signals.tokens?.replicaPerSecond,
+    )
     gauge('infergate_scale_queue', 'Calls that wait.', (s) => s.decision.signals.queue)
     gauge('infergate_scale_ineffective', '1: the last replicas did not help.', (s) =>
       Number(s.decision.scalingIneffective),
@@ -203,8 +214,17 @@ function poolOptions(pool: PoolSettings, scale: NonNullable<PoolSettings['scale'
     max,
     ...windowsOf(windows),
     unknownMs,
-    ...(pool.slo ? { sloMs: pool.slo.p95 } : {}),
+    ...promiseOf(pool.slo),
   }
+}
+
+/** Generations that wait are worked off in about the time in which a server of them starts. */
+const TOKEN_DRAIN_MS = 60_000
+
+function promiseOf(slo: PoolSettings['slo']): Pick<ScaleOptions, 'sloMs' | 'itlMs'> & Partial<ScaleOptions> {
+  if (!slo) return {}
+  const sloMs = promisedMs(slo)
+  return slo.itl === undefined ? { sloMs } : { sloMs, itlMs: slo.itl, drainMs: TOKEN_DRAIN_MS }
 }
 
 function modelOptions({ replicas, scale, slo }: ModelSettings): ScaleOptions {

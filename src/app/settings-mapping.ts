@@ -157,6 +157,7 @@ export function poolTuning(
     slowStart: { windowMs: given ? balance.slowStart.window : 0 },
     ...(balance.zone === undefined ? {} : { zone: { name: balance.zone } }),
     ...(load === undefined ? {} : { reportMaxAgeMs: load.maxAge, loadOnAnswers: load.from === 'answers' }),
+    ...(pool.slo?.itl !== undefined && pool.scale ? { countsTokens: true } : {}),
     panicPercent: outlier.panicPercent,
     retry: {
       max: retry.max,
@@ -220,10 +221,16 @@ function hedgeOptions(percent: number, workers: number): PoolTuning['hedge'] {
   }
 }
 
+/** The time within which 95 % of the calls are promised to be answered, or to begin to be. */
+export function promisedMs(slo: NonNullable<PoolSettings['slo']>): number {
+  // The schema wants one of them.
+  return (slo.p95 ?? slo.ttft) as number
+}
+
 type Tuned = Pick<PoolSettings, 'connections' | 'limits' | 'slo'>
 
 function limitOptions({ connections, limits, slo }: Tuned): PoolTuning['limit'] {
-  const serviceMs = limits.serviceTime ?? (slo && slo.p95 * SERVICE_SHARE)
+  const serviceMs = limits.serviceTime ?? (slo && promisedMs(slo) * SERVICE_SHARE)
   return {
     mode: limits.mode,
     initial: Math.min(limits.initial, connections),

@@ -1,5 +1,12 @@
 /** Sums up the load of each pool from the measurements of its workers, for the scaler. */
-import { BUCKET_MS, type LoadBucket, type LoadReport, type ServiceBin } from '../../core/load.ts'
+import {
+  addStreams,
+  BUCKET_MS,
+  type LoadBucket,
+  type LoadReport,
+  type ServiceBin,
+  type StreamReport,
+} from '../../core/load.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { HISTOGRAM_SIZE } from '../../lib/log-histogram.ts'
 import type { Pools } from '../pools.ts'
@@ -70,6 +77,7 @@ class PoolSum {
   #service = new Map<number, ServiceBin>()
   #latency = new Float64Array(HISTOGRAM_SIZE)
   #answeredShared = 0
+  #streams: StreamReport | undefined
   /** The last bucket that was read. */
   #read = 0
 
@@ -95,6 +103,7 @@ class PoolSum {
     for (let at = 0; at < HISTOGRAM_SIZE; at++)
       this.#latency[at] = (this.#latency[at] ?? 0) + (report.latency[at] ?? 0)
     this.#answeredShared += report.answeredShared
+    this.#streams = addStreams(this.#streams, report.streams)
   }
 
   forget(worker: number): void {
@@ -120,10 +129,12 @@ class PoolSum {
       service: [...this.#service.values()],
       latency: this.#latency,
       answeredShared: this.#answeredShared,
+      streams: this.#streams,
     }
     this.#service = new Map()
     this.#latency = new Float64Array(HISTOGRAM_SIZE)
     this.#answeredShared = 0
+    this.#streams = undefined
     return report
   }
 

@@ -6,7 +6,7 @@ import { balanceWith, connections, hedge, limits, outlier, queue, servesInTime }
 import { credentials } from './credentials.ts'
 import { customPart, type PartName, type PartNames } from './custom-parts.ts'
 import { cidr, count, duration, httpUrl, nameOf, refuse, secret } from './fields.ts'
-import { scaleWith, slo } from './scale.ts'
+import { poolSlo, scaleWith } from './scale.ts'
 import { clientTls } from './tls.ts'
 
 const offer = z.strictObject({
@@ -150,7 +150,7 @@ export const poolWith = ({ sources, policies, emitters }: PartNames = {}) =>
         .describe('When a backend that answers worse than the others is left out.'),
       limits: limits.prefault({}).describe('How many calls each backend runs at a time.'),
       queue: queue.prefault({}).describe('Calls that wait while every backend is at its limit.'),
-      slo: slo.exactOptional().describe('The promise that scaling keeps.'),
+      slo: poolSlo.exactOptional().describe('The promise that scaling keeps.'),
       scale: scaleWith(emitters)
         .exactOptional()
         .describe('How many backends there should be; without this block nothing is said.'),

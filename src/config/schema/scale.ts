@@ -1,7 +1,7 @@
 /** The schema of scaling: the SLO, the bounds, the windows, and the emitters. */
 import * as z from 'zod'
 import { customPart, type PartName } from './custom-parts.ts'
-import { count, duration, hostPort, httpUrl, ordered, secret, serviceUrl } from './fields.ts'
+import { count, duration, hostPort, httpUrl, ordered, refuse, secret, serviceUrl } from './fields.ts'
 import { serverTls } from './tls.ts'
 
 const emitWith = (emitters: readonly PartName[] = []) =>
@@ -62,6 +62,24 @@ export const scaleWith = (emitters: readonly PartName[] = []) =>
     })
     .superRefine(({ min, max }, ctx) => ordered(ctx, [min, max], ['min', 'max']))
 
-export const slo = z.strictObject({
-  p95: duration().describe('95 % of the calls that reach a backend are answered within this time.'),
-})
+const P95 = '95 % of the calls that reach a backend are answered within this time.'
+
+/** For models that answer at once. */
+export const slo = z.strictObject({ p95: duration().describe(P95) })
+
+/** For those that generate tokens as well. */
+export const poolSlo = z
+  .strictObject({
+    p95: duration().exactOptional().describe(`${P95} Or, of models that generate, the other two.`),
+    ttft: duration()
+      .exactOptional()
+      .describe('95 % of the generations that reach a backend begin within this time: the first token.'),
+    itl: duration()
+      .exactOptional()
+      .describe('95 % of the pauses between tokens are no longer than this: the pool is scaled by tokens.'),
+  })
+  .superRefine(({ p95, ttft, itl }, ctx) => {
+    const isWhole = p95 !== undefined && ttft === undefined && itl === undefined
+    const isOfTokens = p95 === undefined && ttft !== undefined && itl !== undefined
+    if (!isWhole && !isOfTokens) refuse(ctx, 'write p95 alone, or ttft and itl together')
+  })

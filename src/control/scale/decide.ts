@@ -13,7 +13,7 @@ import { isLossFresh } from './cache-loss.ts'
 import { type CorrectMemory, correct, isAwaited, isLate, tryMove } from './correct.ts'
 import type { Decision, Reason } from './decision.ts'
 import type { Demand, ScaleOptions } from './demand.ts'
-import { type LearnMemory, serviceAt } from './learn.ts'
+import { serviceAt } from './learn.ts'
 import { holdTime } from './load-recurrence.ts'
 import { begin, isCalled, observe, type ScaleMemory } from './memory.ts'
 import { move, noteWant } from './moves.ts'
@@ -21,8 +21,9 @@ import { expectedLate, isFeasible, waitBudgetMs } from './plan.ts'
 import { notePressure, type PressureMemory } from './pressure.ts'
 import { bare, report } from './report.ts'
 import { rule } from './rule.ts'
-import { clamp, type Sized, size } from './size.ts'
+import { clamp, offeredRate, type Sized, size } from './size.ts'
 import { estimateSlots, rememberSlots, type SlotEstimate, withOverload } from './slot-estimate.ts'
+import { estimateTokens, type TokenFacts } from './token-estimate.ts'
 
 export type { ScaleMemory } from './memory.ts'
 
@@ -45,13 +46,15 @@ export function decide(
   now: number,
 ): Decided {
   if (!newest || now - newest.at > options.staleMs) return hold(memory, newest, options, now)
-  const demand = isKnown(memory, newest) ? withoutCounts(newest) : newest
+  const fresh = isKnown(memory, newest) ? withoutCounts(newest) : newest
+  const demand = options.itlMs === undefined ? fresh : ofTokens(fresh, memory?.tokens.waiting ?? 0)
   const seen = observe(memory ?? begin(demand, options), demand, options)
-  const estimate = slotEstimate(seen.learnt, demand, options)
+  const estimate = slotEstimate(seen, demand, options)
   if (!estimate) return wake(seen, demand, options)
-  const remembering =
-    options.slots === undefined ? { ...seen, learnt: rememberSlots(seen.learnt, estimate) } : seen
-  const isOverloaded = options.slots === undefined && (estimate.isKnown || estimate.isFull)
+  const isLearnt = options.slots === undefined && options.itlMs === undefined
+  const remembering = isLearnt ? { ...seen, learnt: rememberSlots(seen.learnt, estimate) } : seen
+  // Calls beyond the places of a replica that generates do not wait: they make the others slower, and new replicas do not relieve them.
+  const isOverloaded = isLearnt && (estimate.isKnown || estimate.isFull)
   const adjusted = isOverloaded ? withOverload(demand, estimate.count, estimate.service.meanMs) : demand
   return settle(remembering, adjusted, size(remembering, adjusted, estimate, options), options)
 }
@@ -62,14 +65,30 @@ function isKnown(memory: ScaleMemory | undefined, demand: Demand): boolean {
 
 /** A report that was seen before still gives the present state, but its counts are in the memory already. */
 function withoutCounts(demand: Demand): Demand {
-  return { ...demand, buckets: [], service: [], latency: [], startsMs: [] }
+  return { ...demand, buckets: [], service: [], latency: [], startsMs: [], streams: undefined }
+}
+
+/**
+ * Of generations the time to the first token is what counts, and calls that wait in a backend wait. Any call does so until the next
+ * step of its backend: only those count that are matched by the report before, `before`.
+ */
+function ofTokens(demand: Demand, before: number): Demand {
+  const waiting = Math.min(before, demand.reported?.waiting ?? 0, demand.inflight)
+  return {
+    ...demand,
+    latency: demand.streams?.latency ?? [],
+    queue: demand.queue + waiting,
+    inflight: demand.inflight - waiting,
+  }
 }
 
 function slotEstimate(
-  learnt: LearnMemory,
+  { learnt, tokens, load }: ScaleMemory,
   demand: Demand,
-  { slots }: ScaleOptions,
-): SlotEstimate | undefined {
+  options: ScaleOptions,
+): (SlotEstimate & { readonly tokens?: TokenFacts }) | undefined {
+  const { slots, itlMs } = options
+  if (itlMs !== undefined) return estimateTokens(tokens, demand, { load, rate: offeredRate(load) }, options)
   if (slots === undefined) return estimateSlots(learnt, demand)
   const service = serviceAt(learnt, slots)
   return service && { count: slots, isKnown: true, isFull: false, service }
@@ -112,7 +131,9 @@ function settle(memory: ScaleMemory, demand: Demand, sized: Sized, options: Scal
   const next = {
     ...memory,
     pressure,
-    correct: desired > moves.desired ? tryMove(corrected, trial, options) : corrected,
+    // Whether more replicas help is not asked of generations: those that began before go on as they are, and the pace of the others shows it.
+    correct:
+      desired > moves.desired && options.itlMs === undefined ? tryMove(corrected, trial, options) : corrected,
     moves: moved,
   }
   return {

@@ -28,6 +28,21 @@ export type Reason =
   | 'hold_no_data'
   | 'hold_stale'
 
+/** Of a pool that is sized by tokens; a token is a piece of a stream. */
+export interface TokenSignals {
+  /** Tokens that the misses ask for a second. */
+  readonly perSecond: number
+  readonly perGeneration: number
+  /** The p95 to the first token, without a wait. */
+  readonly firstMs: number
+  /** Between two tokens with all places of a replica taken. */
+  readonly gapMs: number
+  /** Tokens that a replica makes a second with all its places taken. */
+  readonly replicaPerSecond: number
+  /** What bounds the places of a replica. */
+  readonly boundBy: 'itl' | 'memory' | 'declared'
+}
+
 export interface Signals {
   readonly missesPerSecond: number
   readonly callsPerSecond: number
@@ -48,6 +63,7 @@ export interface Signals {
   /** Calls expected to be late with the replicas at hand, 0 to 1. */
   readonly expectedLate: number
   readonly observedP95Ms?: number
+  readonly tokens?: TokenSignals
   readonly trim: number
   readonly dispersion: number
   readonly startMs: number
@@ -107,13 +123,21 @@ const CAUSES: Record<Exclude<Reason, 'hold_return'>, string> = {
   hold_stale: 'the measurements are too old to act on',
 }
 
+/** As in the options of the scaler. */
+interface Promised {
+  readonly sloMs?: number | undefined
+  readonly itlMs?: number | undefined
+}
+
 /** "2 → 7 replicas: the load rose; 412 misses/s of 50 ms keep 20.6 slots busy and need 28, 4 a replica." */
-export function sentence(decision: Omit<Decision, 'sentence'>, sloMs: number | undefined): string {
+export function sentence(decision: Omit<Decision, 'sentence'>, { sloMs, itlMs }: Promised): string {
   const { from, desired, signals } = decision
   const change = from === desired ? count(desired) : `${from} → ${count(desired)}`
   const parts = [`${change}: ${cause(decision.reason, signals)}`]
-  if (signals.serviceMs && signals.missesPerSecond > 0) parts.push(need(signals))
-  if (!decision.sloFeasible && sloMs !== undefined) {
+  if (signals.serviceMs && signals.missesPerSecond > 0)
+    parts.push(signals.tokens ? needOfTokens(signals, signals.tokens) : need(signals))
+  if (!decision.sloFeasible && signals.tokens) parts.push(tokensTooSlow(signals.tokens, { sloMs, itlMs }))
+  else if (!decision.sloFeasible && sloMs !== undefined) {
     parts.push(
       `the p95 of ${sloMs} ms cannot be kept by any number of replicas, service alone takes ${round(signals.serviceMs?.p95 ?? 0)} ms`,
     )
@@ -141,6 +165,30 @@ function need(signals: Signals): string {
     `${round(missesPerSecond)} misses/s of ${round(serviceMs?.mean ?? 0)} ms keep ${round(erlangs)} slots busy ` +
     `and need ${Math.ceil(slotsNeeded)}${drain}, ${each}`
   )
+}
+
+const BOUNDS: Record<TokenSignals['boundBy'], string> = {
+  itl: 'at',
+  memory: 'for which its memory has room, at',
+  declared: 'as declared, at',
+}
+
+/** "4 generations/s of 310 tokens keep 31 places busy and need 42; a replica has 16, at 24 ms a token: 660 tokens/s". */
+function needOfTokens(signals: Signals, tokens: TokenSignals): string {
+  const { missesPerSecond, erlangs, slotsNeeded, slotsPerReplica, slotsKnown, drainSlots } = signals
+  const drain = drainSlots > 0 ? `, ${round(drainSlots)} of them for the backlog` : ''
+  const least = slotsKnown ? '' : 'at least '
+  return (
+    `${round(missesPerSecond)} generations/s of ${round(tokens.perGeneration)} tokens keep ${round(erlangs)} places busy ` +
+    `and need ${Math.ceil(slotsNeeded)}${drain}; a replica has ${least}${slotsPerReplica}, ${BOUNDS[tokens.boundBy]} ` +
+    `${round(tokens.gapMs)} ms a token: ${round(tokens.replicaPerSecond)} tokens/s`
+  )
+}
+
+function tokensTooSlow({ firstMs, gapMs }: TokenSignals, { sloMs = 0, itlMs = 0 }: Promised): string {
+  if (firstMs > sloMs)
+    return `${sloMs} ms to the first token cannot be kept by any number of replicas, it takes ${round(firstMs)} ms without a wait`
+  return `${itlMs} ms between tokens cannot be kept by any number of replicas, a replica with one call takes ${round(gapMs)} ms`
 }
 
 function count(replicas: number): string {

@@ -4,7 +4,7 @@
  * Only misses are demand. A call that is answered from a cache, or by joining another flight, costs no backend
  * anything. It is counted in `answered`, which matters when the cache is lost.
  */
-import type { LoadReport } from '../../core/load.ts'
+import type { LoadReport, ReportedLoad } from '../../core/load.ts'
 
 export { BUCKET_MS, type LoadBucket, type ServiceBin } from '../../core/load.ts'
 
@@ -35,14 +35,21 @@ export interface Demand extends Omit<LoadReport, 'answeredShared'> {
   /** How long each replica took to start that became ready since the last report, milliseconds. */
   readonly startsMs: readonly number[]
   readonly cache?: CacheLoss
+  /** What the backends say of their own load. */
+  readonly reported?: ReportedLoad | undefined
 }
 
 /** Settings of one pool's scaler. Times in milliseconds. */
 export interface ScaleOptions {
   readonly min: number
   readonly max: number
-  /** The p95 promised end to end on the miss path; without it, the pool is held at `utilisation`. */
+  /**
+   * The p95 promised end to end on the miss path, of generations to the first token; without it, the pool is held at
+   * `utilisation`.
+   */
   readonly sloMs?: number
+  /** The p95 promised between the tokens of a generation: the pool is sized by tokens. */
+  readonly itlMs?: number
   /** Calls a replica serves at a time without slowing down; undefined: learned. */
   readonly slots?: number
   readonly fastMs: number

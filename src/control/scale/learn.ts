@@ -1,4 +1,5 @@
 /** What the scaler learns about the backends: service time by concurrency, and the start time of a replica. */
+import { binOf } from '../../core/load.ts'
 import { bucketMs, HISTOGRAM_SIZE, quantileMs } from '../../lib/log-histogram.ts'
 import { BUCKET_MS, type Demand, type ServiceBin } from './demand.ts'
 import type { Mass } from './erlang.ts'
@@ -129,13 +130,6 @@ function add(old: Faded, fade: number, bins: readonly ServiceBin[]): Faded {
     for (let i = 0; i < HISTOGRAM_SIZE; i++) histogram[i] = (histogram[i] ?? 0) + (bin.histogram[i] ?? 0)
   }
   return { count, sumMs, sumSquaresMs, histogram }
-}
-
-/** Bins of concurrency: exact up to 4, then in steps of half an octave: 1, 2, 3, 4, 6, 8, 12, 16 … */
-export function binOf(inflight: number): number {
-  if (inflight <= 4) return Math.max(1, inflight)
-  const octave = 2 ** Math.floor(Math.log2(inflight))
-  return inflight >= octave * 1.5 ? octave * 1.5 : octave
 }
 
 export interface Service {

@@ -7,6 +7,7 @@ import { addLoad, emptyLoad, type LoadMemory } from './load.ts'
 import { type MoveMemory, startMoves } from './moves.ts'
 import { NO_PRESSURE, type PressureMemory } from './pressure.ts'
 import { clamp } from './size.ts'
+import { learnTokens, NO_TOKENS, type TokenMemory } from './token-learn.ts'
 
 /**
  * The memory of one pool's scaler. It may be lost: a new scaler stays at the present scale until it has watched for a
@@ -17,6 +18,7 @@ export interface ScaleMemory {
   readonly at?: number
   readonly load: LoadMemory
   readonly learnt: LearnMemory
+  readonly tokens: TokenMemory
   readonly cache: CacheMemory
   readonly pressure: PressureMemory
   readonly correct: CorrectMemory
@@ -31,6 +33,7 @@ export function begin(demand: Demand, options: ScaleOptions): ScaleMemory {
   return {
     load: emptyLoad(options.stableMs),
     learnt: NOTHING_LEARNT,
+    tokens: NO_TOKENS,
     cache: NO_LOSS,
     pressure: NO_PRESSURE,
     correct: startCorrecting(demand.at),
@@ -50,6 +53,7 @@ export function observe(memory: ScaleMemory, demand: Demand, options: ScaleOptio
     at: Math.max(demand.at, memory.at ?? demand.at),
     load,
     learnt: learn(memory.learnt, demand, elapsedMs),
+    tokens: learnTokens(memory.tokens, demand, elapsedMs),
     cache: noteCache(memory.cache, demand, load, options),
     moves: isGap ? { ...moves, wants: [], watchingSince: demand.at } : moves,
     calledAt: isCalled(demand) ? demand.at : memory.calledAt,

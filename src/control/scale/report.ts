@@ -2,7 +2,7 @@
 
 import { hitRatio } from './cache-loss.ts'
 import { recentP95 } from './correct.ts'
-import { type Decision, type Reason, type Signals, sentence } from './decision.ts'
+import { type Decision, type Reason, type Signals, sentence, type TokenSignals } from './decision.ts'
 import type { Demand, ScaleOptions } from './demand.ts'
 import { concurrencyOf, meanOf } from './load.ts'
 import { longestReturn } from './load-recurrence.ts'
@@ -10,6 +10,7 @@ import type { ScaleMemory } from './memory.ts'
 import { reversalsWithin } from './moves.ts'
 import { isFeasible } from './plan.ts'
 import type { Sized } from './size.ts'
+import type { TokenFacts } from './token-estimate.ts'
 
 /** A decision and its inputs. */
 export interface ScaleOutcome {
@@ -38,7 +39,7 @@ export function report(
     isCapped: uncapped > options.max,
     signals: signalsOf(memory, demand, outcome, options),
   } as const
-  return { ...decision, sentence: sentence(decision, options.sloMs) }
+  return { ...decision, sentence: sentence(decision, options) }
 }
 
 function signalsOf(
@@ -66,6 +67,7 @@ function signalsOf(
     inflight: demand.inflight,
     expectedLate: outcome.late,
     ...(observed === undefined ? {} : { observedP95Ms: observed }),
+    ...(outcome.sized.tokens ? { tokens: tokensOf(outcome.sized, outcome.sized.tokens) } : {}),
     trim: facts.trim,
     dispersion: facts.dispersion,
     startMs,
@@ -73,6 +75,17 @@ function signalsOf(
     returns: memory.moves.absences.returns.length,
     longestAbsenceMs: longestReturn(memory.moves.absences),
     reversals: reversalsWithin(memory.moves, options, demand.at),
+  }
+}
+
+function tokensOf({ facts, rate }: Sized, { pieces, gapMs, boundBy }: TokenFacts): TokenSignals {
+  return {
+    perSecond: rate.perSecond * pieces,
+    perGeneration: pieces,
+    firstMs: facts.service.p95Ms,
+    gapMs,
+    replicaPerSecond: (facts.slots * 1000) / gapMs,
+    boundBy,
   }
 }
 
@@ -111,7 +124,7 @@ export function bare(
       reversals: 0,
     },
   } as const
-  return { ...decision, sentence: sentence(decision, options.sloMs) }
+  return { ...decision, sentence: sentence(decision, options) }
 }
 
 function frame(

@@ -3,7 +3,7 @@
  * data expire by themselves. While the store is unreachable, the leader continues with the last reports: the store is
  * often the cache as well, and its loss is when replicas are needed most.
  */
-import type { LoadBucket, ServiceBin } from '../../core/load.ts'
+import { addStreams, type LoadBucket, type ServiceBin, type StreamReport } from '../../core/load.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { HISTOGRAM_SIZE } from '../../lib/log-histogram.ts'
@@ -39,6 +39,7 @@ interface Report {
   readonly oldestWaitMs: number
   readonly service: readonly ServiceBin[]
   readonly latency: readonly number[]
+  readonly streams?: StreamReport | undefined
 }
 
 interface GroupMember {
@@ -48,6 +49,7 @@ interface GroupMember {
   buckets: LoadBucket[]
   service: ServiceBin[]
   latency: number[][]
+  streams: StreamReport | undefined
 }
 
 const TTL_MS = 5_000
@@ -104,6 +106,7 @@ export class SharedScaleGroup implements ScaleGroup {
       oldestWaitMs: own.oldestWaitMs,
       service: [...(before?.service ?? []), ...own.service.map(jsonOf)].slice(-MAX_BINS),
       latency: plus(before?.latency ?? [], own.latency),
+      streams: addStreams(before?.streams, own.streams && jsonStreams(own.streams)),
     })
     let sum = own
     for (const peer of this.#peers.get(pool)?.values() ?? []) sum = added(sum, peer)
@@ -153,6 +156,7 @@ function received(known: GroupMember | undefined, report: Report): GroupMember {
       buckets: [...report.buckets],
       service: [...report.service],
       latency: [[...report.latency]],
+      streams: report.streams,
     }
   if (known.sequence === report.sequence) return known
   known.sequence = report.sequence
@@ -160,6 +164,7 @@ function received(known: GroupMember | undefined, report: Report): GroupMember {
   known.buckets = [...known.buckets, ...report.buckets].slice(-MAX_BUCKETS)
   known.service.push(...report.service)
   known.latency.push([...report.latency])
+  known.streams = addStreams(known.streams, report.streams)
   return known
 }
 
@@ -176,6 +181,8 @@ function added(sum: Demand, peer: GroupMember): Demand {
     }
   })
   const service = peer.service.splice(0)
+  const { streams } = peer
+  peer.streams = undefined
   const latency = peer.latency.splice(0).reduce<number[]>((all, one) => plus(all, one), [])
   return {
     ...sum,
@@ -185,12 +192,18 @@ function added(sum: Demand, peer: GroupMember): Demand {
     oldestWaitMs: Math.max(sum.oldestWaitMs, peer.newest.oldestWaitMs),
     service: [...sum.service, ...service],
     latency: plus(latency, sum.latency),
+    streams: addStreams(sum.streams, streams),
   }
 }
 
 /** JSON does not preserve typed arrays. */
 function jsonOf(bin: ServiceBin): ServiceBin {
   return { ...bin, histogram: Array.from(bin.histogram) }
+}
+
+function jsonStreams(streams: StreamReport): StreamReport {
+  const bins = streams.bins.map((bin) => ({ ...bin, first: Array.from(bin.first) }))
+  return { ...streams, bins, latency: Array.from(streams.latency) }
 }
 
 function plus(a: ArrayLike<number>, b: ArrayLike<number>): number[] {

@@ -4,7 +4,7 @@
  * repeated with every decision, so that a lost, doubled or late signal does no harm.
  */
 import { randomUUID } from 'node:crypto'
-import type { LoadReport } from '../../core/load.ts'
+import type { LoadReport, ReportedLoad } from '../../core/load.ts'
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Awaiting, awaitReplicas, NONE_AWAITED } from './awaited.ts'
@@ -26,6 +26,8 @@ export interface PoolSample {
   readonly draining: number
   /** Calls a replica serves at a time, where the backends declare it. */
   readonly slots: number | undefined
+  /** What the backends say of their own load; undefined: none says anything. */
+  readonly reported?: ReportedLoad | undefined
   /** Starts of replicas that are processes of this gateway; undefined: an external autoscaler starts them. */
   readonly embedded?: { readonly startingMs: readonly number[]; readonly startsMs: readonly number[] }
   read(): LoadReport
@@ -214,6 +216,7 @@ export class Scaler {
       replicas: { ready, startingMs, slow, draining },
       startsMs,
       ...(cache ? { cache } : {}),
+      reported: sample.reported,
     }
     return pool.isEmbedded ? own : this.#options.group.exchange(pool.name, own)
   }

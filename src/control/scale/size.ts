@@ -10,6 +10,7 @@ import { type LearnMemory, startTime } from './learn.ts'
 import { dispersionOf, type LoadMemory, pileUp, presentRate, type RateEstimate, rateAhead } from './load.ts'
 import { backlogWhenReady, leastSlots, type PoolFacts, slotsNeeded, waitBudgetMs } from './plan.ts'
 import type { SlotEstimate } from './slot-estimate.ts'
+import type { TokenFacts } from './token-estimate.ts'
 
 /** The parts of the memory that sizing reads. */
 interface Known {
@@ -37,11 +38,23 @@ export interface Sized {
   readonly isLearning: boolean
   /** The replicas were seen to be full. */
   readonly isFull: boolean
+  /** Where the pool is sized by tokens. */
+  readonly tokens: TokenFacts | undefined
 }
 
-export function size(memory: Known, demand: Demand, estimate: SlotEstimate, options: ScaleOptions): Sized {
+/** Misses a second, now. */
+export function offeredRate(load: LoadMemory): RateEstimate {
+  return presentRate(load, ['offered'], dispersionOf(load))
+}
+
+export function size(
+  memory: Known,
+  demand: Demand,
+  estimate: SlotEstimate & { readonly tokens?: TokenFacts },
+  options: ScaleOptions,
+): Sized {
   const dispersion = dispersionOf(memory.load)
-  const rate = presentRate(memory.load, ['offered'], dispersion)
+  const rate = offeredRate(memory.load)
   const { service, count: slotsEach } = estimate
   const facts = {
     service,
@@ -72,8 +85,9 @@ export function size(memory: Known, demand: Demand, estimate: SlotEstimate, opti
     want,
     facts,
   })
-  const { isKnown, isFull } = estimate
-  return { facts, rate, slots, drain, needed, want, stuck, startMs, cause, isLearning: !isKnown, isFull }
+  const { isKnown, isFull, tokens } = estimate
+  const isLearning = !isKnown
+  return { facts, rate, slots, drain, needed, want, stuck, startMs, cause, isLearning, isFull, tokens }
 }
 
 function causeOf(seen: {

@@ -16,6 +16,9 @@ export interface Flow {
   abort(reason: Error): void
 }
 
+/** Most bodies are only read. */
+const NOBODY: readonly never[] = []
+
 export class Incoming implements AsyncIterable<Uint8Array> {
   /** A sender may cut its body into single bytes. */
   #queue = new BufferList()
@@ -24,7 +27,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
   #trailers: RawPairs = []
   #paused = false
   #onFirst: (() => void) | undefined
-  #onPiece: ((piece: Uint8Array) => void) | undefined
+  #watchers: readonly ((piece: Uint8Array) => void)[] = NOBODY
   readonly #changed = new Condition()
   readonly #flow: Flow
   readonly #closed: (error: Error | undefined) => void
@@ -50,10 +53,10 @@ export class Incoming implements AsyncIterable<Uint8Array> {
     else this.#onFirst = run
   }
 
-  /** Calls `run` with each piece as it arrives, whoever reads the body; at once with those that are there. */
+  /** Calls `run` with each piece as it arrives, whoever reads the body; at once with those that are there. Several may watch. */
   watch(run: (piece: Uint8Array) => void): void {
     for (const piece of this.#queue.pieces()) run(piece)
-    this.#onPiece = run
+    this.#watchers = [...this.#watchers, run]
   }
 
   push(chunk: Uint8Array): void {
@@ -62,7 +65,7 @@ export class Incoming implements AsyncIterable<Uint8Array> {
     this.#queue.push(chunk)
     this.#onFirst?.()
     this.#onFirst = undefined
-    this.#onPiece?.(chunk)
+    for (const run of this.#watchers) run(chunk)
     if (this.#queue.length > HIGH_WATER_BYTES && !this.#paused) {
       this.#paused = true
       this.#flow.pause()

@@ -55,7 +55,7 @@ export class BackendPool {
     this.name = parts.name
     this.clients = parts.clients
     this.#parts = parts
-    this.demand = new DemandMeter(parts.clock)
+    this.demand = new DemandMeter(parts.clock, (slot) => inflightOf(parts.table, slot))
     this.#answerLoads = new AnswerLoads(parts)
     this.#latencies = new Float64Array(parts.table.slots)
     this.#neighbours = new Neighbours(parts.table, parts.name)
@@ -96,8 +96,8 @@ export class BackendPool {
     })
   }
 
-  get maxRetries(): number {
-    return this.#tuning.retry.max
+  get tuning(): PoolTuning {
+    return this.#tuning
   }
 
   /** Whether calls wait for a place here. */

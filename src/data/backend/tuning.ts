@@ -28,6 +28,8 @@ export interface PoolTuning extends SelectorOptions {
   readonly probePath?: string
   /** The backends are asked for their load with every call. */
   readonly loadOnAnswers?: boolean
+  /** The pieces of streams are counted, for a scaler that goes by tokens. */
+  readonly countsTokens?: boolean
   readonly retry: { readonly max: number; readonly budget: RetryBudgetOptions }
   /** Undefined: no hedges. */
   readonly hedge: HedgeOptions | undefined

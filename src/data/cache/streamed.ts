@@ -32,10 +32,19 @@ export function isStreamed(reply: Reply, protocol?: Pick<Protocol, 'isStream'>):
   return notes.isStream
 }
 
+/** Whether it is a stream of server-sent events. */
+export function isEventStream({ headers }: Reply): boolean {
+  return headerAll(headers, 'content-type').some((field) => typeOf(field) === 'text/event-stream')
+}
+
 function isStream(field: string): boolean {
-  const type = field.split(';', 1)[0]?.trim().toLowerCase() ?? ''
+  const type = typeOf(field)
   // gRPC, its forms for browsers included, is a stream for every method.
   return TYPES.has(type) || type.startsWith('application/grpc')
+}
+
+function typeOf(field: string): string {
+  return field.split(';', 1)[0]?.trim().toLowerCase() ?? ''
 }
 
 /** `X-Accel-Buffering: no`, with which many frameworks tell nginx not to hold an answer back. */

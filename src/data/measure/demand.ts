@@ -5,6 +5,8 @@
 import { BUCKET_MS, type LoadBucket, type LoadReport, type ServiceBin } from '../../core/load.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { bucketOf, HISTOGRAM_SIZE } from '../../lib/log-histogram.ts'
+import { StreamCounts } from './stream-counts.ts'
+import { type StreamedCall, StreamMeter } from './stream-meter.ts'
 
 /** One minute, kept while nobody reads. */
 const MAX_BUCKETS = 600
@@ -18,8 +20,16 @@ interface Bin {
   readonly histogram: Float64Array
 }
 
+interface SentCall extends Pick<StreamedCall, 'inflightAtStart' | 'waitedMs'> {
+  readonly slot: number
+  readonly sentAt: number
+}
+
 export class DemandMeter {
+  /** What its generations take. */
+  readonly streams = new StreamCounts()
   readonly #clock: Pick<Clock, 'now'>
+  readonly #inflightAt: (slot: number) => number
   /** When each waiting call arrived, the oldest first. */
   readonly #waiting = new Set<{ readonly since: number }>()
   #inflight = 0
@@ -36,8 +46,10 @@ export class DemandMeter {
   #top = 0
   #touchedAt: number
 
-  constructor(clock: Pick<Clock, 'now'>) {
+  /** @param inflight calls at the backend of a slot, now */
+  constructor(clock: Pick<Clock, 'now'>, inflight: (slot: number) => number = () => 0) {
     this.#clock = clock
+    this.#inflightAt = inflight
     this.#began = clock.now()
     this.#touchedAt = this.#began
   }
@@ -97,6 +109,12 @@ export class DemandMeter {
     bin.histogram[bucket] = (bin.histogram[bucket] ?? 0) + 1
   }
 
+  /** For a call whose answer has begun to stream. `slot`: its backend's; `sentAt`: monotonic. */
+  meterStream({ slot, sentAt, ...call }: SentCall): StreamMeter {
+    const inflight = () => this.#inflightAt(slot)
+    return new StreamMeter(this.streams, { ...call, inflight, now: () => this.#clock.now() }, sentAt)
+  }
+
   /** A miss was answered, this long after it arrived. */
   served(ms: number): void {
     const bucket = bucketOf(ms)
@@ -116,6 +134,7 @@ export class DemandMeter {
       service: [...this.#bins].map(([inflight, bin]): ServiceBin => ({ inflight, ...bin })),
       latency: this.#latency,
       answeredShared: this.#answeredShared,
+      streams: this.streams.read(),
     }
     this.#buckets = []
     this.#bins = new Map()

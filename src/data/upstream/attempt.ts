@@ -16,10 +16,11 @@ import { type Incoming, letGo } from '../backend/incoming.ts'
 import type { Permit } from '../backend/permit.ts'
 import type { BackendPool } from '../backend/pool.ts'
 import type { AttemptOutcome } from '../balance/policies/policy.ts'
-import { isStreamed } from '../cache/streamed.ts'
+import { isEventStream, isStreamed } from '../cache/streamed.ts'
 import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { remainingDeadline } from '../http/deadlines.ts'
 import { takeReport, withLoadWish } from '../http/orca.ts'
+import { EventCounter, type StreamMeter } from '../measure/stream-meter.ts'
 import type { AttemptResult, UpstreamRequest } from './upstream-call.ts'
 
 export interface AttemptParts {
@@ -68,6 +69,9 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   readonly #until: SharedDeadline
   readonly #protocol: AttemptContext['protocol']
   readonly #loads: AnswerLoads | undefined
+  /** How long the call had waited for its permit. */
+  readonly #waitedMs: number
+  #meter: StreamMeter | undefined
 
   constructor(parts: AttemptParts, call: Call, request: UpstreamRequest, at: AttemptContext) {
     super()
@@ -79,6 +83,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     this.#collectBytes = request.collectBytes
     const began = permit.since
     this.now = began
+    this.#waitedMs = began - startedAt
     this.#stalledBefore = parts.stalled(began)
     this.#until = request.until ?? call
     const left = this.#until.deadline - began
@@ -118,7 +123,10 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     }
     const isStream = isStreamed(reply, this.#protocol)
     if (reply.status === 101) this.#permit.firstMs = this.#spentMs()
-    else if (isStream) body.whenBegun(() => (this.#permit.firstMs = this.#spentMs()))
+    else if (isStream) {
+      body.whenBegun(() => (this.#permit.firstMs = this.#spentMs()))
+      if (this.#pool.tuning.countsTokens && isEventStream(reply)) this.#meter = this.#measure(body)
+    }
     const ms = this.#parts.clock.now() - this.now
     const ended = Promise.withResolvers<void>()
     over.then(
@@ -132,6 +140,16 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     const response = { reply, backend, ms, over: ended.promise }
     if (this.#collectBytes === 0 || isStream) this.settle(response)
     else this.#collect(response, body)
+  }
+
+  /** Measures the generation while its events arrive. */
+  #measure(body: Incoming): StreamMeter {
+    const { backend, inflightAtStart, since: sentAt } = this.#permit
+    const call = { slot: backend.slot, inflightAtStart, sentAt, waitedMs: this.#waitedMs }
+    const meter = this.#pool.demand.meterStream(call)
+    const events = new EventCounter()
+    body.watch((piece) => meter.came(events.count(piece)))
+    return meter
   }
 
   /** The answer without what it says of the backend's load, in its head or behind its body; that goes to the pool. */
@@ -184,6 +202,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     const { observer } = this.#parts
     const pool = this.#pool
     const ms = at - this.now
+    if (ending === 'ok' || ending === 'cancelled') this.#meter?.end()
     pool.leave(this.#permit, this.#spentMs(at), ending, at)
     observer.attempted(pool.name, this.#permit.backend.id, ending === 'lost' ? 'cancelled' : ending, ms)
     return ms

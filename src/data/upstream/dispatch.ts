@@ -175,7 +175,7 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
     if (pause !== undefined && isAnswer) this.#pool.pause(result.backend.slot, pause)
     const turn = this.#turn
     const again =
-      turn < this.#pool.maxRetries &&
+      turn < this.#pool.tuning.retry.max &&
       (this.#replay?.replayable ?? true) &&
       repeatable(result, this.#matched, { method: this.#call.method, turn })
     if (!again || !this.#hasTime()) return this.#finish(result)

@@ -54,7 +54,7 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
       '1:6: log: expected a mapping, got a text (such as { level: … })',
       '2:26: pools.a.backends[0]: expected a mapping, got a text (such as { id: …, url: …, grpc: …, weight: … })',
       '2:48: pools.a.balance: expected a mapping, got a text (such as { policy: …, probe: …, slowStart: …, zone: … })',
-      '2:58: pools.a.slo: expected a mapping, got a text (such as { p95: … })',
+      '2:58: pools.a.slo: expected a mapping, got a text (such as { p95: …, ttft: …, itl: … })',
     ],
   ],
   [

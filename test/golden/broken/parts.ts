@@ -118,4 +118,16 @@ ${REST}`,
       '5:16: models[1].embedding: the model takes tensors (add kind: embedding)',
     ],
   ],
+  [
+    'half of a promise of tokens, and both kinds of promise',
+    `pools:
+  a: { slo: { ttft: 300ms } }
+  b: { slo: { p95: 1s, ttft: 300ms, itl: 50ms } }
+routes: [{ pool: a }]
+`,
+    [
+      '2:13: pools.a.slo: write p95 alone, or ttft and itl together',
+      '3:13: pools.b.slo: write p95 alone, or ttft and itl together',
+    ],
+  ],
 ]

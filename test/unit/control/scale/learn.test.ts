@@ -2,7 +2,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Demand, ServiceBin } from '../../../../src/control/scale/demand.ts'
 import {
-  binOf,
   type LearnMemory,
   learn,
   NOTHING_LEARNT,
@@ -10,6 +9,7 @@ import {
   startTime,
 } from '../../../../src/control/scale/learn.ts'
 import { estimateSlots, rememberSlots, withOverload } from '../../../../src/control/scale/slot-estimate.ts'
+import { binOf } from '../../../../src/core/load.ts'
 import { bucketMs, bucketOf, HISTOGRAM_SIZE, quantileMs } from '../../../../src/lib/log-histogram.ts'
 
 const bin = (inflight: number, ms: number, count = 100): ServiceBin => {
