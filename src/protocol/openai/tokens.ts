@@ -3,7 +3,7 @@
  * answer is as long as the caller lets it be. What it has taken stands in the `usage` of its answer; where a server does not say,
  * or the caller leaves before it does, an event is a token.
  */
-import { header } from '../../core/call.ts'
+import { header, type Target } from '../../core/call.ts'
 import type { Reply, TokenCounts } from '../../core/reply.ts'
 import { OPEN_ARRAY, OPEN_OBJECT, QUOTE } from '../json/bytes.ts'
 import { Cursor } from '../json/scan.ts'
@@ -38,16 +38,18 @@ const VERBS: ReadonlyMap<string, boolean> = new Map<OperationName, boolean>([
   ['pooling', false],
 ])
 
-/** Other calls that may take tokens: they are not read, but their answers may say it. */
-const UNREAD =
-  /^\/v1\/(?:audio\/(?:speech|transcriptions|translations)|images\/(?:edits|generations|variations)|messages|moderations|responses\/compact)$/
+/**
+ * What is passed on unread may take tokens, too: servers have more paths for the same work, such as `/invocations` or
+ * `/chat/completions`, and each has its own. These take none.
+ */
+const FREE = /^\/v1\/(?:(?:batches|files|uploads|vector_stores)(?:\/.*)?|.*\/cancel)$/
 
 const NONE: TokenCounts = { input: 0, output: 0 }
 
 export const tokens: TokenMeter = {
   estimate({ method, path, target }, body) {
     const isText = VERBS.get(target?.verb ?? '')
-    if (isText === undefined) return method === 'POST' && UNREAD.test(path) ? NONE : undefined
+    if (isText === undefined) return isUnread(method, target) && !FREE.test(path) ? NONE : undefined
     if (!(body instanceof Uint8Array)) return { input: LONG_INPUT, output: isText ? UNBOUNDED_OUTPUT : 0 }
     return { input: tokensOf(textBytes(body)), output: isText ? outputOf(body) : 0 }
   },
@@ -72,6 +74,10 @@ export const tokens: TokenMeter = {
     const slices = answers.map(({ slice }: RowAnswer) => new SliceReader(slice))
     return tokensIn(Buffer.from(usageText(frame.pattern, slices), 'latin1'))
   },
+}
+
+function isUnread(method: string, target: Target | undefined): boolean {
+  return method === 'POST' && target?.verb === 'forward' && target.manages !== true
 }
 
 function tokensOf(bytes: number): number {
@@ -192,7 +198,6 @@ class UsageFollower implements TokenFollower {
     if (!this.#isGood) return NONE
     if (this.#said) return this.#withWhatCame(this.#said)
     if (this.#isEncoded) return this.#estimate
-    if (output === 0) return { input, output }
     return { input, output: this.#isStream ? this.#events : Math.min(output, tokensOf(this.#bytes)) }
   }
 

@@ -9,7 +9,7 @@ import type { Span } from '../../json/span.ts'
 import { Preimage } from '../../preimage.ts'
 import type { Bypass, Plan, ReadOptions } from '../../protocol.ts'
 import { Content } from './content.ts'
-import { DELIVERY, FLOATS, type GenerationKind, Rules } from './rules.ts'
+import { FLOATS, type GenerationKind, isDelivery, Rules } from './rules.ts'
 
 /** The notes of a plan: what the forms of an answer depend on. */
 export interface GenerationNotes {
@@ -127,7 +127,7 @@ class RequestReader {
     const text = this.#textOf(span)
     if (key === 'stream') this.#isStreamed = this.rules.switch(text)
     else this.rules.member(key, text)
-    if (DELIVERY.has(key)) return undefined
+    if (isDelivery(this.#kind, key)) return undefined
     const value = FLOATS.has(key) ? Number(text) : Number.NaN
     // 0 and 0.0 are one number to every server, and SDKs write one or the other.
     return Number.isFinite(value) && isNumber(text)

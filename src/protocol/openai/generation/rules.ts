@@ -10,18 +10,23 @@ import { keyText } from '../../json/string.ts'
 /** What is generated: a chat's next message, the rest of a text, or a response. */
 export type GenerationKind = 'chat' | 'completions' | 'responses'
 
-/** Members that say how, for whom and how soon an answer is delivered, and nothing of what is in it. */
-export const DELIVERY: ReadonlySet<string> = new Set([
+/** Members that say how and how soon an answer is delivered, and nothing of what is in it. */
+const DELIVERY: ReadonlySet<string> = new Set(['priority', 'request_id', 'stream'])
+
+/** Members that say for whom it is; a response repeats them, so that it is another for each of them. */
+const REPEATED: ReadonlySet<string> = new Set([
   'metadata',
-  'priority',
   'prompt_cache_key',
   'prompt_cache_retention',
-  'request_id',
   'safety_identifier',
   'service_tier',
-  'stream',
   'user',
 ])
+
+/** Whether no answer to such a request depends on the member. */
+export function isDelivery(kind: GenerationKind, key: string): boolean {
+  return DELIVERY.has(key) || (kind !== 'responses' && REPEATED.has(key))
+}
 
 /** Members that every server reads as a floating-point number, so that keys have them by value. */
 export const FLOATS: ReadonlySet<string> = new Set([

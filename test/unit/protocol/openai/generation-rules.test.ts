@@ -126,6 +126,27 @@ describe('an answer may not be kept', () => {
   })
 })
 
+describe('for whom an answer is', () => {
+  const keyOf = (kind: GenerationKind, member: string) => {
+    const reading = read(`{"temperature":0,"store":false,${member}"input":"hi"}`, kind)
+    return 'bypass' in reading ? reading.bypass : reading.whole
+  }
+
+  it.each(['metadata', 'prompt_cache_key', 'safety_identifier', 'service_tier', 'user'])(
+    'is in the key of a response, which repeats it: %s',
+    (name) => {
+      const [one, other] = [`"${name}":"a",`, `"${name}":"b",`]
+      expect(keyOf('chat', one)).toBe(keyOf('chat', other))
+      expect(keyOf('responses', one)).not.toBe(keyOf('responses', other))
+      expect(keyOf('responses', one)).not.toBe(keyOf('responses', ''))
+    },
+  )
+
+  it.each(['"stream":true,', '"priority":1,', '"request_id":"r",'])('is not said by %s', (member) => {
+    expect(keyOf('responses', member)).toBe(keyOf('responses', ''))
+  })
+})
+
 describe('the request for a stream', () => {
   /** The body that is sent for one with these members. */
   function sent(members: string): string {

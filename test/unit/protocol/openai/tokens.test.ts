@@ -50,18 +50,27 @@ describe('a call may take', () => {
     })
   })
 
-  it.each(['/v1/audio/transcriptions', '/v1/images/generations', '/v1/messages'])(
-    'what its answer says, which cannot be known before: %s',
-    (path) => {
-      expect(estimate(path, undefined)).toEqual({ input: 0, output: 0 })
-    },
-  )
+  it.each([
+    '/v1/audio/transcriptions',
+    '/v1/images/generations',
+    '/v1/messages',
+    '/v1/messages/',
+    '/invocations',
+    '/chat/completions',
+    '/v1/chat/completions/',
+    '/v1/engines/m/completions',
+    '/generate',
+  ])('what its answer says, which cannot be known before: %s', (path) => {
+    expect(estimate(path, undefined)).toEqual({ input: 0, output: 0 })
+  })
 
   it.each([
     ['GET', '/v1/responses/resp_1'],
     ['POST', '/v1/responses/resp_1/cancel'],
     ['POST', '/tokenize'],
     ['POST', '/v1/files'],
+    ['POST', '/v1/uploads/upload_1/parts'],
+    ['POST', '/sleep'],
     ['GET', '/v1/models'],
   ])('none at all: %s %s', (method, path) => {
     expect(estimate(path, '{}', method)).toBeUndefined()
@@ -149,6 +158,15 @@ describe('an answer has taken', () => {
     const none = { input: 0, output: 0 }
     expect(followed([usage], { headers: ['content-type', 'audio/mpeg'], estimate: none })).toEqual(none)
     expect(followed([usage], { headers: [], estimate: none })).toEqual({ input: 9, output: 0 })
+  })
+
+  it('an event of a stream that was not read, and what is no stream only where it says it', () => {
+    const none = { input: 0, output: 0 }
+    expect(followed([chunk('a'), chunk('b')], { headers: EVENTS, estimate: none })).toEqual({
+      input: 0,
+      output: 2,
+    })
+    expect(followed(['{"text":"abcdefgh"}'], { estimate: none })).toEqual(none)
   })
 
   it('nothing where it is an error', () => {
