@@ -59,7 +59,11 @@ export const llama: System = {
     await run(python.command, [join(import.meta.dirname, 'tiny_model.py'), model], { timeoutMs: 60_000 })
     const [port] = await freePorts(1)
     const direct = `http://127.0.0.1:${port}`
-    const flags = ['--model_alias', 'tiny', '--embedding', 'true', '--n_ctx', '512', '--n_threads', '1']
+    const flags = [
+      ...['--model_alias', 'tiny', '--embedding', 'true', '--n_ctx', '512', '--n_threads', '1'],
+      // It would cut a stream short for any other request, such as the list of models that the gateway looks at every second.
+      ...['--interrupt_requests', 'false'],
+    ]
     const server = await session.start(
       {
         name: 'llama.cpp',
