@@ -106,6 +106,31 @@ describe('windows', () => {
     expect([bytesOf(wire, 1), bytesOf(wire, 3)]).toEqual([100_000, 100_000])
   })
 
+  it('may grow behind each few bytes that were read, as those of Go do', async () => {
+    const size = 3 << 20
+    const server = await openDoor({ serve: giving(Buffer.alloc(size)) })
+    const wire = await connect(server, setting(INITIAL_WINDOW, 4 << 20))
+    wire.send(WINDOW_UPDATE, 0, 0, number(1 << 30))
+    let seen = 0
+    let read = 0
+    wire.socket.on('data', () => {
+      for (const { type, stream, payload } of wire.seen.slice(seen)) {
+        seen++
+        if (type !== DATA) continue
+        for (read += payload.length; read >= 4096; read -= 4096)
+          wire.write(Buffer.concat([0, stream].map((id) => frame(WINDOW_UPDATE, 0, id, number(4096)))))
+      }
+    })
+    for (const id of [1, 3, 5, 7]) {
+      wire.headers(id, GET)
+      await wire.until((one) => one.type === GOAWAY || isEnd(id)(one))
+      expect(bytesOf(wire, id)).toBe(size)
+    }
+    wire.send(PING, 0, 0, Buffer.alloc(8))
+    await wire.until(({ type, flags }) => type === GOAWAY || (type === PING && flags === 1))
+    expect(wire.seen.some(({ type }) => type === GOAWAY)).toBe(false)
+  })
+
   it('of the connection are given back for bodies that are refused', async () => {
     const server = await openDoor()
     const wire = await connect(server)

@@ -8,21 +8,21 @@ import { ConnectionError, ENHANCE_YOUR_CALM } from './frames.ts'
 const STREAMS = 500
 /** PING, SETTINGS, PRIORITY, empty DATA and unknown frames with nothing useful between them: gRPC clients ping after each answer. */
 const MAX_IDLE_FRAMES = 1000
-/** Peers let us send more for the stream and for the connection, some for each frame of ours and some when it was read as well. */
-const GRANTS_PER_FRAME = 4
+/** Peers let us send more for the stream and for the connection, some for each piece of ours and some when it was read as well. */
+const GRANTS_PER_PIECE = 4
 
 export class Floods {
   #opened = 0
   #reset = 0
   #idleFrames = 0
-  /** WINDOW_UPDATE frames beyond those that the frames that we have sent may have. */
+  /** WINDOW_UPDATE frames beyond those that what we have sent may have. */
   #grants = 0
 
   /** A request has begun: clients with large windows say so of each stream. */
   opened(): void {
     this.#opened++
     this.#idleFrames = 0
-    this.#grants -= GRANTS_PER_FRAME
+    this.#grants -= GRANTS_PER_PIECE
   }
 
   /** Bytes of a body have come. */
@@ -30,10 +30,10 @@ export class Floods {
     this.#idleFrames = 0
   }
 
-  /** We have sent so many frames of requests or answers. */
-  sent(frames: number): void {
+  /** We have sent so many pieces of requests or answers that a peer may read one by one. */
+  sent(pieces: number): void {
     this.#idleFrames = 0
-    this.#grants -= GRANTS_PER_FRAME * frames
+    this.#grants -= GRANTS_PER_PIECE * pieces
   }
 
   /** A stream was reset before it was answered, or refused. Throws `ConnectionError`, as the next. */

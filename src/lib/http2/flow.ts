@@ -3,7 +3,6 @@ import type { Floods } from './floods.ts'
 import type { FrameWriter } from './frame-writer.ts'
 import {
   ConnectionError,
-  DEFAULT_FRAME_BYTES,
   DEFAULT_WINDOW,
   FLOW_CONTROL_ERROR,
   MAX_WINDOW,
@@ -40,6 +39,8 @@ export interface ReceiveWindows {
   readonly stream: number
 }
 
+/** A sender's frame is read in pieces of this size: Go's client lets us send more behind each 4 KiB that it has read. */
+const READ_BYTES = 4096
 /** The peer is told of what was taken when it is so much of a window. */
 const STEP = 1 / 4
 
@@ -74,7 +75,7 @@ export class ConnectionFlow implements StreamFlow {
     const isWhole = allowed === length
     this.#writer.data(stream.id, isWhole ? bytes : bytes.subarray(0, allowed), isLast && isWhole)
     this.#sendWindow -= allowed
-    this.#floods.sent(Math.ceil(allowed / DEFAULT_FRAME_BYTES))
+    this.#floods.sent(Math.ceil(allowed / READ_BYTES))
     return allowed
   }
 
