@@ -61,11 +61,12 @@ const rowsOf = async (at: 0 | 1, body: unknown) => {
 const keysOf = async (at: 0 | 1, body: unknown) => (await rowsOf(at, body)).map(({ key }) => key)
 
 /** Both gateways have the answer in their memory. */
-async function warmed(body: unknown, timeoutMs = 5000): Promise<number> {
+async function warmed(body: unknown, timeoutMs = 20_000): Promise<number> {
   await serialOf(0, body)
   // What is stored behind the answer is there for the other a moment later: asked before, it would load for itself.
-  await eventually(async () =>
-    expect((await rowsOf(1, body)).every(({ tier }) => tier !== undefined)).toBe(true),
+  await eventually(
+    async () => expect((await rowsOf(1, body)).every(({ tier }) => tier !== undefined)).toBe(true),
+    { timeoutMs },
   )
   return eventually(
     async () => {
