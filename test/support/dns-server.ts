@@ -2,6 +2,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
+import { freePort } from './servers.ts'
 
 export type DnsRecord =
   | { readonly type: 'A' | 'AAAA'; readonly address: string; readonly ttl: number }
@@ -31,7 +32,8 @@ const NXDOMAIN = 3
 
 export async function startDns(): Promise<DnsServer> {
   const socket = createSocket('udp4')
-  socket.bind(0, '127.0.0.1')
+  // Free over TCP too, which a truncated answer refers to.
+  socket.bind(await freePort(), '127.0.0.1')
   await once(socket, 'listening')
   const server: DnsServer = {
     address: `127.0.0.1:${socket.address().port}`,

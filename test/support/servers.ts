@@ -1,7 +1,7 @@
 /** Real redis-server and memcached processes on free ports of the loopback, which can be frozen and killed. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -68,11 +68,13 @@ export async function startRedis({
   args = [],
   ...options
 }: RedisStartOptions = {}): Promise<RedisServer> {
-  if (!cluster) return { ...(await open(redis, { ...options, args })), busPort: 0 }
-  const busPort = await freePort()
-  const bus = ['--cluster-port', `${busPort}`, '--cluster-announce-ip', '127.0.0.1']
-  const own = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', ...bus]
-  const server = await open(redis, { ...options, args: [...own, ...args] })
+  if (!cluster) return { ...(await startServer(redis, { ...options, args })), busPort: 0 }
+  const { server, busPort } = await onFreePorts(async () => {
+    const busPort = await freePort()
+    const bus = ['--cluster-port', `${busPort}`, '--cluster-announce-ip', '127.0.0.1']
+    const own = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', ...bus]
+    return { busPort, server: await openOn(await freePort(), redis, { ...options, args: [...own, ...args] }) }
+  })
   if (cluster !== 'empty') {
     await eventually(async () =>
       expect(await redisSays(server.port, 'CLUSTER ADDSLOTSRANGE 0 16383')).toMatch(/OK|busy/),
@@ -129,7 +131,7 @@ export function startSentinel({
     ...lines,
   ]
   const args = (port: number) => ['server.conf', '--sentinel', '--port', `${port}`, '--bind', '127.0.0.1']
-  return open({ ...redis, args, configuration: `${configuration.join('\n')}\n` }, options)
+  return startServer({ ...redis, args, configuration: `${configuration.join('\n')}\n` }, options)
 }
 
 export interface MemcachedStartOptions extends StartOptions {
@@ -138,25 +140,52 @@ export interface MemcachedStartOptions extends StartOptions {
 }
 
 export function startMemcached({ socket, ...options }: MemcachedStartOptions = {}): Promise<TestServer> {
-  if (socket === undefined) return open(memcached, options)
+  if (socket === undefined) return startServer(memcached, options)
   const args = () => ['-s', socket, '-a', '666', '-u', 'nobody', '-t', '1', '-m', '64']
-  return open({ ...memcached, args, socket }, options)
+  return startServer({ ...memcached, args, socket }, options)
 }
 
-async function open(program: Program, { args = [], running = true }: StartOptions): Promise<TestServer> {
-  const port = await freePort()
+function startServer(program: Program, options: StartOptions): Promise<TestServer> {
+  return onFreePorts(async () => openOn(await freePort(), program, options))
+}
+
+/** A port that was free may be taken before the server listens on it: the server ends then, and another port is tried. */
+async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++)
+    try {
+      return await start()
+    } catch (error) {
+      if (attempt === 3 || !(error instanceof EndedAtOnce)) throw error
+    }
+}
+
+/** A server that has ended before it could be reached. */
+class EndedAtOnce extends Error {}
+
+async function openOn(
+  port: number,
+  program: Program,
+  { args = [], running = true }: StartOptions,
+): Promise<TestServer> {
   let child: ChildProcess | undefined
   let cwd = ''
 
   async function start(): Promise<void> {
     cwd = await mkdtemp(join(tmpdir(), `${program.command}-`))
     if (program.configuration !== undefined) await writeFile(join(cwd, 'server.conf'), program.configuration)
-    child = spawn(program.command, [...program.args(port), ...args], { stdio: 'ignore', cwd })
+    const said = join(cwd, 'output')
+    const output = await open(said, 'w')
+    const stdio: StdioOptions = ['ignore', output.fd, output.fd]
+    child = spawn(program.command, [...program.args(port), ...args], { stdio, cwd })
+    await output.close()
     const failed = once(child, 'error').then(([error]) => {
       throw explain(program, error as NodeJS.ErrnoException)
     })
-    await Promise.race([failed, eventually(() => connectable(program.socket ?? port))])
-    failed.catch(() => {})
+    const ended = once(child, 'exit').then(async () => {
+      throw new EndedAtOnce(`${program.command} has ended: ${await readFile(said, 'utf8').catch(() => '')}`)
+    })
+    await Promise.race([failed, ended, eventually(() => connectable(program.socket ?? port))])
+    for (const late of [failed, ended]) late.catch(() => {})
   }
 
   async function stop(): Promise<void> {
