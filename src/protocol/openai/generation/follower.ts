@@ -41,6 +41,8 @@ export class StreamFollower implements EventFollower {
   readonly #endings = new Map<unknown, boolean>()
   #isOver = false
   #isSpoiled = false
+  /** The last event was replaced, and ended with CR: an LF that comes with the next piece is the other half of its end. */
+  #isFeedOwed = false
 
   constructor(notes: GenerationNotes) {
     this.#notes = notes
@@ -56,13 +58,14 @@ export class StreamFollower implements EventFollower {
   push(events: Uint8Array): Uint8Array {
     const text = Buffer.from(events.buffer, events.byteOffset, events.length).toString()
     let shown = ''
-    let from = 0
+    let from = this.#isFeedOwed && text.startsWith('\n') ? 1 : 0
     for (const event of eventsIn(text)) {
       const other = this.#event(event)
       if (other === undefined) continue
       shown += text.slice(from, event.start) + other
       from = event.end
     }
+    this.#isFeedOwed = from === text.length && text.endsWith('\r')
     return from === 0 ? events : Buffer.from(shown + text.slice(from))
   }
 

@@ -471,6 +471,13 @@ describe('what a follower shows', () => {
     expect(follower).toMatchObject({ isWhole: true, generated: 4, tokens: { input: 3, output: 2 } })
   })
 
+  it('has no half of a line end whose other half was withheld', () => {
+    const follower = generation.follow(planOf({ stream: true }))
+    const pieces = ['data: {"choices":[],"usage":{"prompt_tokens":1}}\r\n\r', '\ndata: [DONE]\r\n\r', '\n']
+    const shown = pieces.map((piece) => Buffer.from(follower.push(Buffer.from(piece))).toString())
+    expect(shown).toEqual(['', 'data: [DONE]\r\n\r', '\n'])
+  })
+
   it('is without the member in each chunk', () => {
     const follower = generation.follow(planOf({ stream: true }))
     for (const written of [
