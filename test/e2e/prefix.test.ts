@@ -11,11 +11,16 @@ afterAll(async () => {
   for (const clean of cleanup.toReversed()) await clean()
 })
 
+/** Long beside what a busy machine adds: a backend that seems ten times slower than the others is left. */
+const USUAL_MS = 50
+let answerMs = USUAL_MS
+let asked = 0
+
 async function server(name: string): Promise<{ url: string }> {
   const listener = createServer((request, response) => {
+    asked++
     response.setHeader('content-type', 'application/json')
-    // Long beside what a busy machine adds: a backend that seems ten times slower than the others is left.
-    request.resume().once('end', () => setTimeout(() => response.end(JSON.stringify({ name })), 50))
+    request.resume().once('end', () => setTimeout(() => response.end(JSON.stringify({ name })), answerMs))
   }).listen(0, '127.0.0.1')
   await once(listener, 'listening')
   cleanup.push(() => {
@@ -56,4 +61,10 @@ it('calls with the same system prompt go to the same backend, whichever worker h
   }
   expect(atHome).toBeGreaterThanOrEqual(81)
   expect(homes.size).toBe(3)
+
+  // One that is late is not sent to a second backend, which would have to compute the whole prompt.
+  const before = asked
+  answerMs = 20 * USUAL_MS
+  await ask('0 of the system prompts. '.repeat(200), 'a long question')
+  expect(asked).toBe(before + 1)
 })

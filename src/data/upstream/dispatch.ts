@@ -146,9 +146,16 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
     const { slot } = backend
     if (this.#tried.length === 0) this.#tried = [slot]
     else this.#tried.push(slot)
-    // Only a call with a whole body can be sent twice at the same time.
-    const late = isPure(this.#matched) && !this.#replay ? this.#pool.hedgeDelay(this, since) : undefined
+    const late = this.#mayHedge() ? this.#pool.hedgeDelay(this, since) : undefined
     subscribe(late === undefined ? this.#send(permit, this.signal) : this.#hedged(permit, late), this)
+  }
+
+  /**
+   * Only a call with a whole body can be sent twice at the same time. One that went where its prompt is known has no second place: any
+   * other backend computes the whole prompt, and drops prompts of others for it.
+   */
+  #mayHedge(): boolean {
+    return isPure(this.#matched) && !this.#replay && this.prefix === undefined
   }
 
   #send(permit: Permit, signal: Signal): Awaitable<AttemptResult> {
