@@ -21,7 +21,7 @@ export async function measure(scenario: Scenario, sides: readonly Side[], terms:
   try {
     const turns = await opened(scenario, sides, terms)
     const seconds = terms.seconds * (scenario.times ?? 1)
-    for (const turn of turns) await turn(2 * seconds)
+    for (const turn of turns) await turn(2 * seconds, true)
     const measured = sides.map((side) => ({ side, rounds: [] as Figures[] }))
     for (let round = 0; round < terms.rounds; round++)
       for (const i of order(sides.length, round)) measured[i]?.rounds.push(await (turns[i] as Turn)(seconds))
@@ -62,7 +62,7 @@ async function opened(scenario: Scenario, sides: readonly Side[], terms: Terms):
     const server = servers.get(side.server) as Server
     const turn =
       scenario.kind === 'load' ? loadTurn(scenario, side, { server, terms }) : streamTurn(side, server)
-    return (seconds) => accounted(turn, { server, backend, seconds })
+    return (seconds, isWarmUp) => accounted(turn, { server, backend, seconds, isWarmUp })
   })
 }
 
@@ -70,12 +70,13 @@ interface Account {
   readonly server: Server
   readonly backend: Backend
   readonly seconds: number
+  readonly isWarmUp: boolean | undefined
 }
 
 /** The figures of a turn, with the processor time that the server took, and backend requests a request. */
-async function accounted(turn: Turn, { server, backend, seconds }: Account): Promise<Figures> {
+async function accounted(turn: Turn, { server, backend, seconds, isWarmUp }: Account): Promise<Figures> {
   const [cpu, asked] = [server.process?.cpuMicros() ?? 0, await backend.asked()]
-  const figures = await turn(seconds)
+  const figures = await turn(seconds, isWarmUp)
   const used = (server.process?.cpuMicros() ?? 0) - cpu
   const { requests = Number.NaN } = figures
   const upstream = ((await backend.asked()) - asked) / requests
@@ -106,8 +107,8 @@ const run = promisify(execFile)
 
 function streamTurn({ temperature = 0 }: Side, { port }: Server): Turn {
   const program = join(import.meta.dirname, 'streams.ts')
-  return async (seconds) => {
-    const args = [program, ...[port, seconds, temperature].map(String)]
+  return async (seconds, isWarmUp) => {
+    const args = [program, ...[port, seconds, temperature].map(String), ...(isWarmUp ? ['at-once'] : [])]
     const { stdout } = await run(TASKSET, ['-c', String(LOAD_CORE), process.execPath, ...args])
     const { streams, ...times } = JSON.parse(stdout) as Record<string, number>
     return { requests: streams ?? 0, ...times }

@@ -4,7 +4,7 @@ import * as requests from './requests.ts'
 import type { PeerName } from './servers.ts'
 
 /** Which program a side asks; `before`: the gateway of another checkout, `direct`: the backend itself. */
-export type ServerName = 'infergate' | 'before' | 'direct' | PeerName
+export type ServerName = 'infergate' | 'before' | 'direct' | 'nginx' | PeerName
 
 /** What a turn of a side gives. */
 export type Figures = Readonly<Record<string, number>>
@@ -111,7 +111,14 @@ export const scenarios: readonly Scenario[] = [
     title: 'microseconds that events of streams are on their way, four streams at a time',
     kind: 'streams',
     backend: { events: 100, firstMs: 20, everyMs: 5 },
-    sides: [INFERGATE, { ...INFERGATE, name: 'infergate, sampled', temperature: 1 }, DIRECT],
+    // Eight streams a second: a tail needs some hundred of them.
+    times: 4,
+    sides: [
+      INFERGATE,
+      { ...INFERGATE, name: 'infergate, sampled', temperature: 1 },
+      { name: 'nginx', server: 'nginx' },
+      DIRECT,
+    ],
     goals: [
       { side: 'infergate', against: 'direct', figure: 'firstP50', how: 'more', least: 200, aim: 100 },
       { side: 'infergate', against: 'direct', figure: 'firstP99', how: 'more', least: 2000, aim: 1000 },

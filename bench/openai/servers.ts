@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { parseStubStatus } from '../lib/backends.ts'
 import { freePort, LOAD_CORE, listening, type Pinned, SERVER_CORE, start } from '../lib/process.ts'
 import { MAIN } from '../lib/servers/infergate.ts'
-import { nginx } from '../lib/servers/nginx.ts'
+import { nginx, nginxStream } from '../lib/servers/nginx.ts'
 import type { Script } from './backend.ts'
 
 export interface Backend {
@@ -117,6 +117,21 @@ routes:
   )
   const args = [...nodeArgs, main, 'serve', '--config', file]
   return running(port, { core: SERVER_CORE, command: process.execPath, args })
+}
+
+/** Passes streams on as they come: what a proxy written in C adds to an event on this machine. */
+export async function startNginx(within: string, backendPort: number): Promise<Server> {
+  const port = await freePort()
+  const place = {
+    folder: join(within, 'nginx'),
+    port,
+    cores: String(SERVER_CORE),
+    bodyBytes: 1e6,
+    backendPort,
+  }
+  const process = nginxStream(place)
+  await listening(port, process)
+  return { port, process }
 }
 
 /** One worker, which keeps answers in its memory; no database, no log, no telemetry. */

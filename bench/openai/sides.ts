@@ -1,6 +1,6 @@
 /** The program that a side asks, as a run wants it. */
 import type { Figures, ServerName } from './scenarios.ts'
-import { type Server, startInfergate, startLitellm, startVllmRouter } from './servers.ts'
+import { type Server, startInfergate, startLitellm, startNginx, startVllmRouter } from './servers.ts'
 
 export interface Terms {
   /** For configurations and scripts. */
@@ -12,8 +12,8 @@ export interface Terms {
   readonly nodeArgs: readonly string[]
 }
 
-/** Loads a side for so many seconds. */
-export type Turn = (seconds: number) => Promise<Figures>
+/** Loads a side for so many seconds; as a warm-up perhaps more than it is measured with. */
+export type Turn = (seconds: number, isWarmUp?: boolean) => Promise<Figures>
 
 export async function started(
   name: ServerName,
@@ -23,6 +23,7 @@ export async function started(
 ): Promise<Server> {
   const [port = 0] = ports
   if (name === 'direct') return { port, process: undefined }
+  if (name === 'nginx') return startNginx(folder, port)
   if (name === 'litellm') return startLitellm(folder, port)
   if (name === 'vllm-router') return startVllmRouter(ports)
   const main = name === 'before' ? before : undefined

@@ -2,11 +2,15 @@
  * Reads streams of the scripted backend, directly or through a server, and says how long their events were on their way: the first one
  * with the way of its request, the others by themselves. What the backend waits by its script is no part of it.
  *
- *   node bench/openai/streams.ts PORT SECONDS TEMPERATURE
+ * The readers are apart by a part of a stream, so that their requests do not wait for one another. `at-once`, for a warm-up: without the waits
+ * of the script, so that code is compiled that would be after some hours of a few streams a second.
+ *
+ *   node bench/openai/streams.ts PORT SECONDS TEMPERATURE [at-once]
  */
 import { Agent, request } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { quantile } from '../lib/stats.ts'
-import { microsNow } from './backend.ts'
+import { AT_ONCE, microsNow } from './backend.ts'
 
 /** Microseconds. */
 export interface StreamTimes {
@@ -17,13 +21,21 @@ export interface StreamTimes {
 }
 
 const AT_A_TIME = 4
+/** Between the begins of two readers. */
+const APART_MS = 131
 const agent = new Agent({ keepAlive: true, maxSockets: AT_A_TIME })
 const firsts: number[] = []
 const others: number[] = []
 let streams = 0
 
-/** `temperature`: 0 for a stream that is kept as it passes. */
-function read(port: number, temperature: number): Promise<void> {
+interface Asked {
+  readonly port: number
+  /** 0 for a stream that is kept as it passes. */
+  readonly temperature: number
+  readonly isAtOnce?: boolean
+}
+
+function read({ port, temperature, isAtOnce = false }: Asked): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const content = `prompt ${process.pid} ${++streams} ${microsNow()}`
   const body = JSON.stringify({
@@ -32,7 +44,11 @@ function read(port: number, temperature: number): Promise<void> {
     stream: true,
     messages: [{ role: 'user', content }],
   })
-  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    ...(isAtOnce && { [AT_ONCE]: '1' }),
+  }
   const path = '/v1/chat/completions'
   const asked = request({ agent, host: '127.0.0.1', port, path, method: 'POST', headers }, (response) => {
     let isFirst = true
@@ -61,14 +77,16 @@ function read(port: number, temperature: number): Promise<void> {
   return promise
 }
 
-async function reader(port: number, temperature: number, until: number): Promise<void> {
-  while (performance.now() < until) await read(port, temperature)
+async function reader(asked: Asked, at: number, until: number): Promise<void> {
+  await sleep(at * APART_MS)
+  while (performance.now() < until) await read(asked)
 }
 
 if (import.meta.main) {
-  const [port = 0, seconds = 0, temperature = 0] = process.argv.slice(2).map(Number)
+  const [port = 0, seconds = 0, temperature = 0] = process.argv.slice(2, 5).map(Number)
+  const asked = { port, temperature, isAtOnce: process.argv[5] === 'at-once' }
   const until = performance.now() + seconds * 1000
-  await Promise.all(Array.from({ length: AT_A_TIME }, () => reader(port, temperature, until)))
+  await Promise.all(Array.from({ length: AT_A_TIME }, (_, at) => reader(asked, at, until)))
   agent.destroy()
   const times: StreamTimes = {
     streams,

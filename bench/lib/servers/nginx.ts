@@ -46,12 +46,20 @@ function tlsLines(folder: string): string {
   return `ssl_certificate ${cert}; ssl_certificate_key ${key}; ssl_protocols TLSv1.2 TLSv1.3;`
 }
 
-const upstream = ({ backendPort }: Place): string =>
+const upstream = ({ backendPort }: Pick<Place, 'backendPort'>): string =>
   `upstream backend { server 127.0.0.1:${backendPort}; keepalive 128; keepalive_requests 100000000; }
   proxy_http_version 1.1; proxy_set_header Connection "";`
 
 export function nginxPass(place: Place): Pinned {
   return nginx(place, { http: upstream(place), server: 'location / { proxy_pass http://backend; }' })
+}
+
+/** Each piece of an answer goes out as it comes. */
+export function nginxStream(
+  place: Pick<Place, 'folder' | 'port' | 'cores' | 'bodyBytes' | 'backendPort'>,
+): Pinned {
+  const server = 'location / { proxy_pass http://backend; proxy_buffering off; }'
+  return nginx(place, { http: upstream(place), server })
 }
 
 /** The body is the key, as it must be for POST; that is also why bodies beyond some 64 KB cannot be kept. */
