@@ -2,13 +2,11 @@
  * Reloads the settings: notices that the file has changed, has it read, and applies or refuses it as a whole. A refused
  * file changes nothing but the message on /readyz.
  *
- * The directory is watched instead of the file, since editors and Kubernetes replace the file (a ConfigMap swaps a
- * symbolic link beside it). The file is also checked every second, since no watch is reliable on network and container
- * file systems. The digest of the bytes decides whether it has changed.
+ * The file is looked at twice a second, through symbolic links, since editors and Kubernetes replace it. A watch would have to be on its folder,
+ * is not reliable on network and container file systems, and wakes the gateway for each line of a log that is written
+ * beside the file. The digest of the bytes decides whether it has changed.
  */
-import { type FSWatcher, watch } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { digestOf } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -32,7 +30,7 @@ export interface ReloadOptions<S> {
   readonly pollMs?: number
 }
 
-const POLL_MS = 1_000
+const POLL_MS = 500
 /** Bound for reading; the loader has a lower one of its own. */
 const MAX_BYTES = 16 * 1024 * 1024
 /** Writers that truncate and then write are given this long to finish. */
@@ -45,7 +43,6 @@ export class Reload<S> {
   #waiting: readonly string[] = []
   #digest: string | undefined
   #stamp = ''
-  #watcher: FSWatcher | undefined
   #cancelPoll: (() => void) | undefined
   #cancelSettle: (() => void) | undefined
   #queue: Promise<void> = Promise.resolve()
@@ -69,20 +66,18 @@ export class Reload<S> {
     return [...refused, ...waiting]
   }
 
-  /** Begins to watch the file and to listen for SIGHUP, which reads it again even when it did not change. */
+  /** Begins to look at the file and to listen for SIGHUP, which reads it again even when it did not change. */
   async start(): Promise<void> {
     this.#stamp = await this.#fingerprint()
     this.#digest = await this.#read()
     if (this.#stopped) return
     process.on('SIGHUP', this.#onSighup)
-    this.#watch()
     this.#poll()
   }
 
   stop(): void {
     this.#stopped = true
     process.off('SIGHUP', this.#onSighup)
-    this.#watcher?.close()
     this.#cancelPoll?.()
     this.#cancelSettle?.()
   }
@@ -127,24 +122,6 @@ export class Reload<S> {
     const [first = 'no reason given', ...more] = problems
     this.#problem = more.length === 0 ? first : `${first} (and ${more.length} more)`
     this.#options.log.error('config.refused', { file: this.#options.file, problems: problems.slice(0, 20) })
-  }
-
-  #watch(): void {
-    try {
-      this.#watcher = watch(dirname(this.#options.file), { persistent: false }, () => this.#settle())
-      this.#watcher.on('error', (error) => this.#unwatched(error))
-    } catch (error) {
-      this.#unwatched(error)
-    }
-  }
-
-  #unwatched(error: unknown): void {
-    this.#watcher?.close()
-    this.#watcher = undefined
-    this.#options.log.warn('config.unwatched', {
-      error: String(error),
-      pollMs: this.#options.pollMs ?? POLL_MS,
-    })
   }
 
   #settle(): void {
