@@ -9,6 +9,7 @@ import type { Shared } from '../control/registry/shared.ts'
 import type { SharedScaleGroup } from '../control/scale/scale-group.ts'
 import type { GatewayCredentials } from './credentials.ts'
 import type { Discovery } from './discovery.ts'
+import type { Ejections } from './ejections.ts'
 import type { EmbeddedModels } from './embedded-models.ts'
 import type { Scaling } from './scaling.ts'
 import type { SharedLimits } from './shared-limits.ts'
@@ -28,6 +29,13 @@ export interface GatewayParts {
   readonly sharedLimits: SharedLimits
   readonly scaling: Scaling
   readonly scaleGroup: SharedScaleGroup | undefined
+  readonly ejections: Ejections
+}
+
+/** To be called about every 100 ms. */
+export function tick({ scaling, ejections }: GatewayParts): void {
+  scaling.tick()
+  ejections.tick()
 }
 
 /** Stops what is told by others: deployments, gateways beside this one, sources of backends and of credentials, loads. */

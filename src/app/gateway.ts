@@ -22,9 +22,10 @@ import { adminParts } from './admin-parts.ts'
 import { backendRules } from './backend-rules.ts'
 import { GatewayCredentials } from './credentials.ts'
 import { Discovery } from './discovery.ts'
+import { Ejections } from './ejections.ts'
 import { EmbeddedModels } from './embedded-models.ts'
 import { secureScalers } from './emitters.ts'
-import { type GatewayParts, problemsOf, stopListening, unservedModels } from './gateway-parts.ts'
+import { type GatewayParts, problemsOf, stopListening, tick, unservedModels } from './gateway-parts.ts'
 import { knownNames } from './known-names.ts'
 import type { LoadedParts } from './parts.ts'
 import { createScaleGroup, createShared, createSharedLimits, openPeers } from './peers.ts'
@@ -124,7 +125,7 @@ export class Gateway {
       if (view.backends.some(({ state }) => state === 'ready')) this.#started.add(view.pool)
     })
     startProbing(parts)
-    this.#ticking = setInterval(() => parts.scaling.tick(), TICK_MS).unref()
+    this.#ticking = setInterval(() => tick(parts), TICK_MS).unref()
     parts.shared?.start()
     await parts.sharedLimits.follow(settings)
     data.start()
@@ -299,8 +300,9 @@ export class Gateway {
     const admin = this.#admin({ registry, rules }, { data, scaling })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
     const sharedLimits = createSharedLimits({ settings: this.#options.settings, data, tls, clock, log })
+    const ejections = new Ejections({ ...seen, publish: (event) => admin.backendChanged(event) })
     const kept = { registry, health, loads, versions, discovery, credentials, models, scaleGroup, shared }
-    return { data, admin, scaling, sharedLimits, ...kept }
+    return { data, admin, scaling, sharedLimits, ejections, ...kept }
   }
 
   #admin(

@@ -40,6 +40,7 @@ const TIER_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025
 
 const COUNTERS = {
   infergate_retries_total: 'Attempts that followed another one of the same call.',
+  infergate_backend_ejections_total: 'Ejections of backends from balancing, by cause.',
   infergate_hedges_total: 'Second tries sent for a late first one, by which was faster.',
   infergate_cache_operations_total: 'Operations on cache tiers, by outcome.',
   infergate_cache_unverified_total:

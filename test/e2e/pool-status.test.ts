@@ -1,4 +1,6 @@
 /** What an operator is shown of a pool: what the data plane holds against a backend, and not only the control plane's word. */
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
 import { afterAll, expect, it } from 'vitest'
 import { startBackend } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
@@ -9,6 +11,17 @@ const cleanup: (() => unknown)[] = []
 afterAll(async () => {
   for (const clean of cleanup.toReversed()) await clean()
 })
+
+/** Returns what the stream of events has said so far. */
+async function follow(port: number): Promise<() => string> {
+  const request = get({ host: '127.0.0.1', port, path: '/api/v1/events', agent: false })
+  const [response] = (await once(request, 'response')) as [IncomingMessage]
+  cleanup.push(() => response.destroy())
+  let text = ''
+  response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+  response.on('error', () => {})
+  return () => text
+}
 
 interface Shown {
   readonly traffic: { readonly queued: number; readonly retriesLeft: number; readonly panic: boolean }
@@ -34,6 +47,7 @@ it('an ejected backend is shown as ejected, with the reason and the time, beside
     }),
   })
   await gateway.ready('main', 2)
+  const events = await follow(gateway.adminPort)
   const shown = async () => (await gateway.ask('/api/v1/pools/main')).json as Shown
   await eventually(async () => {
     expect((await gateway.post(PREDICT, instances(1))).status).toBe(200)
@@ -41,7 +55,7 @@ it('an ejected backend is shown as ejected, with the reason and the time, beside
     expect(backends.find(({ url }) => url === bad.url)).toMatchObject({
       state: 'ready',
       limit: 7,
-      effective: { state: 'ejected', reason: expect.stringMatching(/tried again in \d+ s/) },
+      effective: { state: 'ejected', reason: expect.stringMatching(/^failed .*; tried again in \d+ s/) },
     })
   })
   const { backends, traffic } = await shown()
@@ -50,6 +64,22 @@ it('an ejected backend is shown as ejected, with the reason and the time, beside
     latencyMs: expect.any(Number),
   })
   expect(traffic).toMatchObject({ queued: 0, panic: false, retriesLeft: expect.any(Number) })
+
+  await eventually(() => {
+    expect(gateway.logs).toContainEqual(
+      expect.objectContaining({
+        level: 'warn',
+        event: 'backend.ejected',
+        pool: 'main',
+        cause: 'consecutive',
+      }),
+    )
+    expect(events()).toMatch(/event: backend\ndata: {"pool":"main","id":"[^"]+","change":"ejected","at":/)
+    expect(events()).toMatch(/event: pool\ndata: .*"state":"ejected"/)
+  })
+  expect(
+    await gateway.metric('infergate_backend_ejections_total', { pool: 'main', cause: 'consecutive' }),
+  ).toBe(1)
 
   const { stdout, code } = await runInfergate(['backends', 'list', '--admin', gateway.admin])
   expect(code).toBe(0)

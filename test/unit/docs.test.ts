@@ -101,6 +101,7 @@ describe('metrics.md', () => {
       outcome: 'ok',
     })
     metrics.count('infergate_worker_exits_total', { cause: 'crash' })
+    metrics.count('infergate_backend_ejections_total', { pool: 'p', cause: 'slow' })
     metrics.count('infergate_foreign_connections_total', {})
     metrics.count('infergate_tls_handshakes_total', { tls: 'server.tls', outcome: 'ok' })
     metrics.count('infergate_prediction_log_records_total', { route: 'r', outcome: 'written' })

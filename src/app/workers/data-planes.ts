@@ -13,6 +13,7 @@ import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import { PeerDemands } from '../../data/balance/fair/peer-demands.ts'
 import { PeerShares } from '../../data/balance/fair/peer-shares.ts'
+import type { OutlierState } from '../../data/balance/outliers/outlier-state.ts'
 import { reportLoad, reportOf } from '../../data/balance/reported-load.ts'
 import { incarnationOf, inflightOf, type LoadTable, loadOf } from '../../data/balance/table.ts'
 import { PeerLimits } from '../../data/decision/peer-limits.ts'
@@ -111,6 +112,7 @@ export class DataPlanes {
   readonly shares: PeerShares
   /** Who waits for the pools. */
   readonly demands: PeerDemands
+  readonly outliers: OutlierState
   readonly #settings: Settings
   readonly #cache: Cache
   readonly #table: LoadTable
@@ -128,6 +130,7 @@ export class DataPlanes {
     this.#clock = parts.clock
     this.limits = new PeerLimits(parts.shared.limits, { worker: 0, now: () => parts.clock.now() })
     this.quotas = parts.share.quotas
+    this.outliers = parts.share.outliers
     this.shares = new PeerShares(parts.share.table.shares)
     this.demands = new PeerDemands({ ...parts.share.table, now: () => parts.clock.now() })
     this.#onRedeployed = parts.redeployed

@@ -15,7 +15,6 @@ import { parseJson } from '../../lib/json-list.ts'
 import type { ServerTls } from '../../lib/tls/material.ts'
 import { type HandshakeOutcome, TlsTerminator } from '../../lib/tls/terminator.ts'
 import { Wheel } from '../../lib/wheel.ts'
-import { describePool } from './api.ts'
 import { audited } from './audit.ts'
 import { Auth, type Identify, listenRefusal, type TokenSettings, unknownCaller } from './auth.ts'
 import { Connections } from './connections.ts'
@@ -23,6 +22,7 @@ import type { AdminContext, AdminReply, AdminRoute } from './contract.ts'
 import { EventHub } from './events.ts'
 import { checkAuthorizations, checkHosts, guard } from './guard.ts'
 import { type Match, match, targetOf } from './paths.ts'
+import { presentPools, publishPool } from './pool-events.ts'
 import { Problem } from './problem.ts'
 
 export interface AdminSettings {
@@ -80,7 +80,7 @@ export class AdminServer {
     this.#settings = options.settings
     this.#auth = authOf(options.settings)
     const { clock, log } = options
-    this.events = new EventHub({ clock, log, present: () => this.#present() })
+    this.events = new EventHub({ clock, log, present: () => presentPools(options) })
     const serve = (request: IncomingMessage, response: ServerResponse): void => {
       this.#serve(request, response).catch((error: unknown) => this.#failed(request, response, error))
     }
@@ -112,11 +112,9 @@ export class AdminServer {
       this.#server.on('error', (error: NodeJS.ErrnoException) => reject(listenError(error, { host, port })))
       this.#server.listen({ host, port }, resolve)
     })
-    const { registry, parts } = this.#options
-    this.#unfollow = registry.follow((view) => {
-      const status = this.events.size > 0 ? registry.status(view.pool) : undefined
-      if (status) this.events.publish('pool', describePool(status, parts))
-    })
+    this.#unfollow = this.#options.registry.follow(({ pool }) =>
+      publishPool(this.events, this.#options, pool),
+    )
     const bound = this.#server.address() as AddressInfo
     return { host: bound.address, port: bound.port }
   }
@@ -152,10 +150,10 @@ export class AdminServer {
     cancel()
   }
 
-  #present(): { event: string; data: unknown }[] {
-    const { registry, parts } = this.#options
-    const all = registry.views().flatMap((view) => registry.status(view.pool) ?? [])
-    return all.map((status) => ({ event: 'pool', data: describePool(status, parts) }))
+  /** Tells the followers of the events what happened to a backend, and how its pool is now. */
+  backendChanged(event: { readonly pool: string }): void {
+    this.events.publish('backend', event)
+    publishPool(this.events, this.#options, event.pool)
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -26,7 +26,7 @@ export function backendStatus(
   }
   if (outliers?.isRoutable(slot) === false) {
     const until = outliers.ejectedUntil(slot) ?? now
-    return { state: 'ejected', reason: `answered worse than the others; tried again in ${seconds(until)}` }
+    return { state: 'ejected', reason: `${outliers.ejectionReason(slot)}; tried again in ${seconds(until)}` }
   }
   if (pauses.has(slot)) {
     return {

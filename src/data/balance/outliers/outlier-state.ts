@@ -9,6 +9,19 @@ export const CLOSED = 0
 export const EJECTED = 1
 export const HALF_OPEN = 2
 
+/** Why a backend is ejected: the value of a label in metrics, and words for people. */
+export const EJECTION_CAUSES = [
+  { cause: 'consecutive', reason: 'failed several times in a row' },
+  { cause: 'failures', reason: 'failed more often than the others' },
+  { cause: 'slow', reason: 'was much slower than the others' },
+  { cause: 'trial', reason: 'failed again on trial' },
+] as const
+export type EjectionCause = (typeof EJECTION_CAUSES)[number]['cause']
+
+export function ejectionCauseOf(state: OutlierState, slot: number): (typeof EJECTION_CAUSES)[number] {
+  return EJECTION_CAUSES[state.cause[slot] ?? 0] ?? EJECTION_CAUSES[0]
+}
+
 export const SLICES = 10
 export const SLICE_MS = 3_000
 
@@ -20,6 +33,9 @@ export interface OutlierState {
   /** How often it was ejected; each healthy interval takes one off. */
   readonly ejections: Int32Array
   readonly changedAt: Float64Array
+  /** How often a slot's backend was ejected in all, and why the last time, an index of `EJECTION_CAUSES`. */
+  readonly ejected: Int32Array
+  readonly cause: Int32Array
   readonly consecutive: Int32Array
   /** By time slice, then slot. */
   readonly good: Int32Array
@@ -52,6 +68,8 @@ export function createOutlierState(slots: number): OutlierState {
     until: floats(slots),
     ejections: integers(slots),
     changedAt: floats(slots),
+    ejected: integers(slots),
+    cause: integers(slots),
     consecutive: integers(slots),
     good: integers(slots * SLICES),
     bad: integers(slots * SLICES),
@@ -89,6 +107,11 @@ export function countCall(state: OutlierState, slot: number, isGood: boolean): v
 
 export function countLatency(state: OutlierState, slot: number, ms: number): void {
   Atomics.add(state.latencies, slot * LATENCY_BUCKETS + latencyBucket(ms), 1)
+}
+
+export function countEjection(state: OutlierState, slot: number, cause: EjectionCause): void {
+  state.cause[slot] = EJECTION_CAUSES.findIndex((each) => each.cause === cause)
+  Atomics.add(state.ejected, slot, 1)
 }
 
 /** Calls of a slot in the last `slices` slices. */

@@ -83,6 +83,11 @@ export class Outliers {
     return this.#state.phase[slot] === state.EJECTED ? this.#state.until[slot] : undefined
   }
 
+  /** Why the slot was ejected last, for people. */
+  ejectionReason(slot: number): string {
+    return state.ejectionCauseOf(this.#state, slot).reason
+  }
+
   /** Lets calls through to a half-open backend: one at first, then two, then four at a time. */
   admit(slot: number): boolean {
     const { probing, passed, probedAt } = this.#state
@@ -102,7 +107,8 @@ export class Outliers {
     } else if (ending !== 'overloaded') Atomics.add(this.#state.consecutive, slot, 1)
 
     if (this.isHalfOpen(slot)) this.#probed(slot, isGood, now)
-    else if ((this.#state.consecutive[slot] ?? 0) >= this.#options.consecutive) this.#tryEject(slot, now)
+    else if ((this.#state.consecutive[slot] ?? 0) >= this.#options.consecutive)
+      this.#tryEject(slot, now, 'consecutive')
   }
 
   /** A call that was let through ended without an answer. */
@@ -115,6 +121,7 @@ export class Outliers {
   forget(slot: number): void {
     state.clearCalls(this.#state, slot)
     this.#state.ejections[slot] = 0
+    this.#state.ejected[slot] = 0
     this.#enter(slot, state.CLOSED, this.#context.now())
   }
 
@@ -126,8 +133,8 @@ export class Outliers {
     const second = Math.floor(now / 1000)
     if (first === undefined || Atomics.exchange(this.#state.judged, first, second) === second) return
     for (const slot of this.#members) this.#age(slot, now)
-    for (const slot of this.#slow.judge(this.#members, now)) this.#tryEject(slot, now)
-    for (const slot of this.#suspects()) this.#tryEject(slot, now)
+    for (const slot of this.#slow.judge(this.#members, now)) this.#tryEject(slot, now, 'slow')
+    for (const slot of this.#suspects()) this.#tryEject(slot, now, 'failures')
   }
 
   /** The members with bad records in the window, worst first. */
@@ -153,7 +160,7 @@ export class Outliers {
   }
 
   /** Counts the candidate among the ejected before it checks the bounds: otherwise the last backend could be ejected too. */
-  #tryEject(slot: number, now: number): void {
+  #tryEject(slot: number, now: number, cause: state.EjectionCause): void {
     if (!this.isRoutable(slot) || this.#failingShare(slot) > 0.5) return
     let ejected = 0
     let isMember = false
@@ -161,20 +168,22 @@ export class Outliers {
       if (member === slot) isMember = true
       if (!this.isRoutable(member)) ejected++
     }
-    const { maxPercent, minRoutable, baseEjectionMs: baseMs, maxEjectionMs: maxMs } = this.#options
+    const { maxPercent, minRoutable } = this.#options
     const count = this.#members.length
     if (!isMember || ejected + 1 > mostEjected(count, maxPercent) || count - ejected - 1 < minRoutable) return
-    this.#eject(slot, now, { baseMs, maxMs })
+    this.#eject(slot, now, cause)
   }
 
-  #eject(slot: number, now: number, options: { baseMs: number; maxMs: number }): void {
+  #eject(slot: number, now: number, cause: state.EjectionCause): void {
+    const { baseEjectionMs: baseMs, maxEjectionMs: maxMs } = this.#options
     // While all fail this backend is no worse than any, and must be back as soon as they are.
     const times = this.isPoolFailing ? 0 : (this.#state.ejections[slot] ?? 0) + 1
     if (times > 0) this.#state.ejections[slot] = times
     // Jitter: backends ejected together must not come back in the same second.
     const jitter = 0.9 + 0.2 * this.#context.random()
-    this.#state.until[slot] = now + (times === 0 ? 1_000 : ejectionMs(times, options) * jitter)
+    this.#state.until[slot] = now + (times === 0 ? 1_000 : ejectionMs(times, { baseMs, maxMs }) * jitter)
     state.clearCalls(this.#state, slot)
+    state.countEjection(this.#state, slot, cause)
     this.#enter(slot, state.EJECTED, now)
   }
 
@@ -198,10 +207,8 @@ export class Outliers {
   #probed(slot: number, isGood: boolean, now: number): void {
     const { probing, passed } = this.#state
     if ((probing[slot] ?? 0) > 0) Atomics.sub(probing, slot, 1)
-    if (!isGood) {
-      const { baseEjectionMs: baseMs, maxEjectionMs: maxMs } = this.#options
-      this.#eject(slot, now, { baseMs, maxMs })
-    } else if (Atomics.add(passed, slot, 1) + 1 >= PASSES) {
+    if (!isGood) this.#eject(slot, now, 'trial')
+    else if (Atomics.add(passed, slot, 1) + 1 >= PASSES) {
       state.clearCalls(this.#state, slot)
       this.#context.table.handicap[slot] = 1
       this.#context.table.failing[slot] = 0

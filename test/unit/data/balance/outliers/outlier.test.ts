@@ -84,6 +84,20 @@ describe('outlier detection', () => {
     expect(routable()).toEqual([0, 2, 3])
   })
 
+  it('says why a backend was ejected, and how often', () => {
+    const { calls, pass, outliers, context } = pool(4, { baseEjectionMs: 1_000, maxPercent: 50 })
+    calls(1, 5, 'error')
+    expect(outliers.ejectionReason(1)).toBe('failed several times in a row')
+    pass(3)
+    expect(outliers.isHalfOpen(1)).toBe(true)
+    outliers.admit(1)
+    calls(1, 1, 'error')
+    expect(outliers.ejectionReason(1)).toBe('failed again on trial')
+    expect(context.state.ejected[1]).toBe(2)
+    outliers.forget(1)
+    expect(context.state.ejected[1]).toBe(0)
+  })
+
   it('starts counting again after a success', () => {
     const { calls, routable } = pool(4)
     calls(1, 4, 'timeout')

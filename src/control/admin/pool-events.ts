@@ -1,0 +1,17 @@
+/** What followers of the events are told of the pools. */
+import type { ServerEvent } from '../../lib/sse.ts'
+import { describePool } from './api.ts'
+import type { AdminContext } from './contract.ts'
+import type { EventHub } from './events.ts'
+
+/** All pools as they are now. */
+export function presentPools({ registry, parts }: AdminContext): ServerEvent[] {
+  const all = registry.views().flatMap((view) => registry.status(view.pool) ?? [])
+  return all.map((status) => ({ event: 'pool', data: describePool(status, parts) }))
+}
+
+/** How a pool is now. */
+export function publishPool(events: EventHub, { registry, parts }: AdminContext, pool: string): void {
+  const status = events.size > 0 ? registry.status(pool) : undefined
+  if (status) events.publish('pool', describePool(status, parts))
+}
