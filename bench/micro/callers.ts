@@ -97,6 +97,7 @@ const bounded = new Authenticator({ ...parts, policies: new TenantPolicies(withQ
 const writer: ResponseWriter = {
   peer: '127.0.0.1',
   connectionFields: () => 'Connection: keep-alive\r\n',
+  mintId: () => 'id',
   send: () => {},
   out: { pass: () => true, drained: async () => {} },
   answered: () => {},

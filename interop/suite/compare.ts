@@ -13,7 +13,7 @@ export interface Invented {
   readonly members?: readonly string[]
 }
 
-// Of one connection, one moment or one message framing; the last two are the gateway's own.
+// Of one connection, one moment or one message framing; the last three are the gateway's own.
 const OF_THE_EXCHANGE = new Set([
   'connection',
   'keep-alive',
@@ -22,6 +22,7 @@ const OF_THE_EXCHANGE = new Set([
   'date',
   'age',
   'cache-status',
+  'x-request-id',
 ])
 
 // What the gateway keeps of a head (docs/reference/headers.md): the rest is of the exchange that the server answered.

@@ -32,15 +32,15 @@ export function observing({ metrics, log, alive, clock }: ObservingParts): Obser
       // A backend that answers is alive, even where its renewals were missed.
       if (ending === 'ok') alive(pool, backend)
     },
-    failed: (pool, backend, failure) => {
-      metrics.failed(pool, backend, failure)
+    failed: (pool, backend, failure, requestId) => {
+      metrics.failed(pool, backend, failure, requestId)
       const { code } = failure
       const now = clock.now()
       const what = `${pool} ${backend} ${code}`
       if (now - (loggedAt.get(what) ?? -Infinity) < FAILED_MS) return
       if (loggedAt.size > MAX_NAMES) loggedAt.clear()
       loggedAt.set(what, now)
-      log.warn('backend.failed', { pool, backend, fault: code, reason: failure.logged })
+      log.warn('backend.failed', { pool, backend, fault: code, reason: failure.logged, requestId })
     },
   }
 }

@@ -8,6 +8,7 @@ import type { Outcome, TokenCounts } from './reply.ts'
 export interface Answered {
   /** Which reader took the request from its connection: `fast` or `http`. */
   readonly door: string
+  readonly requestId: string
   readonly route: string
   readonly protocol: string
   /** The model that the call named, in its path or, where the dialect has it there, in its body. */
@@ -41,7 +42,12 @@ export interface Observer {
   /** One attempt at a backend has ended: `ok`, `error`, `timeout`, `overloaded` or `cancelled`. */
   attempted(pool: string, backend: string, ending: string, ms: number): void
   /** Why an attempt failed, in words for the log. */
-  failed(pool: string, backend: string, failure: Pick<GatewayError, 'code' | 'logged'>): void
+  failed(
+    pool: string,
+    backend: string,
+    failure: Pick<GatewayError, 'code' | 'logged'>,
+    requestId: string,
+  ): void
   retried(pool: string, reason: string): void
   /** A hedge was sent beside a late attempt: `won` or `lost`. */
   hedged(pool: string, outcome: string): void

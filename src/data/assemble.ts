@@ -3,12 +3,12 @@
  * that the caller provides. The gateway calls it for each thread. The tests use the same function, so that they test the
  * pipeline and the hits as the gateway runs them.
  */
-import { randomUUID } from 'node:crypto'
 import type { Backend, Transport } from '../core/backend.ts'
 import type { Call } from '../core/call.ts'
 import type { Digest } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
 import type { Observer } from '../core/observer.ts'
+import { RequestIds } from '../core/request-id.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import type { AuthLive } from './auth/authenticator.ts'
@@ -156,10 +156,11 @@ export function assemble(parts: AssemblyParts): Assembly {
   const models = createModelList({ ...parts.backends, ...base, clock })
   const pipeline = createPipeline({ ...pipelineParts(parts, base), http, models })
   const { recorder } = parts
+  const ids = new RequestIds()
   const answer = recorder ? recording({ answer: pipeline, recorder, clock }) : pipeline
   return {
     answer,
-    ingress: createIngress({ ...parts, ...hits(parts, base), answer, mintId: randomUUID }),
+    ingress: createIngress({ ...parts, ...hits(parts, base), answer, mintId: () => ids.next() }),
     get loads() {
       return flights.size + generations.size + http.flights
     },

@@ -156,8 +156,8 @@ describe('what is kept', () => {
     expect(
       new Set([first, second, third].map((one) => /"id":"([^"]*)"/.exec(one?.text ?? '')?.[1])).size,
     ).toBe(3)
-    expect(first?.headers['x-request-id']).toBeDefined()
-    expect(second?.headers['x-request-id']).toBeUndefined()
+    expect(first?.headers['x-call']).toBeDefined()
+    expect(second?.headers['x-call']).toBeUndefined()
   })
 
   it('has another id in each replay, also where the same bytes come over and over', async () => {
@@ -340,7 +340,7 @@ describe('a stream that runs', () => {
     const json = ask(bodyOf(prompt))
     await eventually(() => expect(late.content()).toBe('one'))
     expect(statusOf(late)).toContain('collapsed')
-    expect(late.headers['x-request-id']).toBeUndefined()
+    expect(late.headers['x-call']).toBeUndefined()
     call.say(' two')
     call.finish()
     const readings = await Promise.all([first, early, late, json].map(async (one) => (await one).over()))

@@ -41,8 +41,8 @@ afterAll(async () => {
   for (const running of stages.values()) await (await running).playback.close()
 })
 
-// Where the server is, and by which hops a request came, is of the place where it was recorded.
-const OF_THE_PLACE = /^(host|via|x-forwarded-[a-z]+|forwarded): /i
+// Where the server is, by which hops a request came, and its id are of the place where it was recorded.
+const OF_THE_PLACE = /^(host|via|x-forwarded-[a-z]+|forwarded|x-request-id): /i
 
 const settled = (head: string): string[] => {
   const [line = '', ...fields] = head.split('\r\n').filter((each) => !OF_THE_PLACE.test(each))

@@ -15,7 +15,7 @@ const PER_CALL: Script = (asked, response) => {
   const origin = asked.headers.origin
   if (origin) response.setHeader('Access-Control-Allow-Origin', origin).setHeader('Vary', 'Origin')
   if (asked.headers['ce-id']) response.setHeader('ce-id', `re-${String(asked.headers['ce-id'])}`)
-  response.setHeader('X-Request-Id', `r${backend.asked.length}`).setHeader('X-Served-By', 'one')
+  response.setHeader('X-Call', `r${backend.asked.length}`).setHeader('X-Served-By', 'one')
   response.setHeader('Content-Type', 'application/json')
   response.end(JSON.stringify({ predictions: instances }))
 }
@@ -52,17 +52,17 @@ it.each(['whole', 'rows'])(
   'who asks the backend reads all that it says, who does not what is safe (%s)',
   async (model) => {
     const first = await ask(model, [row])
-    expect(first.headers).toMatchObject({ 'x-request-id': 'r1', 'x-served-by': 'one' })
+    expect(first.headers).toMatchObject({ 'x-call': 'r1', 'x-served-by': 'one' })
     // The third is given without being read.
     for (let i = 0; i < 3; i++) {
       const again = await ask(model, [row])
       expect(again.headers['cache-status']).toContain('hit')
-      expect(again.headers).not.toHaveProperty('x-request-id')
+      expect(again.headers).not.toHaveProperty('x-call')
     }
     // A new answer replaces what was ready, and is not given with its fields either.
     const anew = await ask(model, [row], { 'cache-control': 'no-cache' })
-    expect(anew.headers['x-request-id']).toBe('r2')
-    for (let i = 0; i < 3; i++) expect((await ask(model, [row])).headers).not.toHaveProperty('x-request-id')
+    expect(anew.headers['x-call']).toBe('r2')
+    for (let i = 0; i < 3; i++) expect((await ask(model, [row])).headers).not.toHaveProperty('x-call')
   },
 )
 
@@ -70,7 +70,7 @@ it('a batch of which a part is known has the fields of what was asked for the re
   await ask('rows', [row])
   const { headers, json } = await ask('rows', [row, row + 1])
   expect(headers['cache-status']).toContain('fwd=partial')
-  expect([headers['x-request-id'], json]).toEqual(['r2', { predictions: [row, row + 1] }])
+  expect([headers['x-call'], json]).toEqual(['r2', { predictions: [row, row + 1] }])
 })
 
 it.each(['whole', 'rows'])('of those who ask at once only who leads reads them (%s)', async (model) => {
@@ -79,7 +79,7 @@ it.each(['whole', 'rows'])('of those who ask at once only who leads reads them (
   await held.asked(1)
   await hasRead(gateway)
   held.release()
-  const ids = (await Promise.all(all)).map(({ headers }) => headers['x-request-id'])
+  const ids = (await Promise.all(all)).map(({ headers }) => headers['x-call'])
   expect(ids.filter((id) => id !== undefined)).toEqual(['r1'])
 })
 

@@ -130,7 +130,7 @@ describe('callers of several workers', () => {
     const late = await ask(3, bodyOf(prompt, { stream: true, stream_options: { include_usage: true } }))
     await eventually(() => expect(late.content()).toBe('one'))
     expect(statusOf(late)).toContain('fwd=miss; fwd-status=200; collapsed')
-    expect(late.headers['x-request-id']).toBeUndefined()
+    expect(late.headers['x-call']).toBeUndefined()
     const beside = await ask(3, bodyOf(prompt, { stream: true }))
     call.say(' two')
     call.finish()

@@ -75,7 +75,7 @@ describe('the envelope', () => {
         const text = new ReadyText(
           { reply: { status, headers: fields, body }, createdAt: 0, ttlMs: 1 },
           'memory',
-        ).at(0, '')
+        ).at(0, '', 'id')
         expect(
           text
             .split('\r\n')

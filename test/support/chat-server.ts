@@ -96,6 +96,7 @@ function callOf(request: IncomingMessage, response: ServerResponse, body: ChatBo
         response.writeHead(200, {
           'content-type': 'text/event-stream; charset=utf-8',
           'x-request-id': head.id,
+          'x-call': head.id,
         })
         response.flushHeaders()
       }

@@ -99,7 +99,7 @@ export function createSide({ fast, maxBodyBytes = 4096, overSockets = false }: S
   const http2 = createHttp2Door({ ...ingress, limits, wheel })
   const foreign = () => {}
   if (fast) createDoor({ server, limits, wheel, http2, foreign, ...ingress })
-  else sortConnections(server, { http2, foreign, wheel, ...limits })
+  else sortConnections(server, { http2, foreign, wheel, mintId: ingress.mintId, ...limits })
   return async (pieces) => {
     calls = []
     doors = []

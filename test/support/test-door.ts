@@ -4,6 +4,7 @@
  */
 import { header, type RawPairs } from '../../src/core/call.ts'
 import type { Answered, Observer } from '../../src/core/observer.ts'
+import { callersRequestId } from '../../src/core/request-id.ts'
 import type { Client } from '../../src/data/auth/authenticator.ts'
 import type { HeadNotes, HttpExchange } from '../../src/data/exchange/exchange.ts'
 import { type KnownRequests, knownUnder } from '../../src/data/ingress/door/known-requests.ts'
@@ -61,13 +62,14 @@ export class TestDoor {
       length: body.length,
       bytes: 0,
       text: '',
+      requestId: callersRequestId(headers),
     }
     return new Promise((resolve) => {
       let by: AnsweredBy = 'memory hit'
       let isText = false
       // Errors of the pipeline's are written as text too.
       const byText = (answered: Answered) => (answered.fault === undefined ? 'shared hit' : 'pipeline')
-      const answers = new TextAnswers(line)
+      const answers = Object.assign(new TextAnswers(line), { requestId: head.requestId || line.mintId() })
       const ended = (answered: Answered) =>
         resolve({ ...line.read(request.method), answered, by: isText ? byText(answered) : by })
       this.#ending = ended
@@ -110,6 +112,8 @@ export class TestDoor {
       this.#ending = ended
       const stream = new Http2Stream(1, head, {
         connection: line,
+        fields: raw,
+        mintId: () => 'id',
         isEnded: body.length === 0,
         sendWindow: MAX_WINDOW,
         receiveWindow: MAX_WINDOW,
@@ -157,6 +161,10 @@ class Line {
   readonly peer = '127.0.0.1'
   #head: string | undefined
   readonly #body: Buffer[] = []
+
+  mintId(): string {
+    return 'id'
+  }
 
   connectionFields(): string {
     return 'Connection: keep-alive\r\n'

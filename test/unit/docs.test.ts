@@ -75,6 +75,7 @@ describe('metrics.md', () => {
     const counts = { hit: 1, join: 1, miss: 1, dup: 1 }
     metrics.answered({
       door: 'fast',
+      requestId: 'id',
       route: 'r',
       protocol: 'p',
       status: 503,

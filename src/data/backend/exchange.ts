@@ -35,6 +35,8 @@ export interface BackendRequest {
   /** Path with query. */
   readonly target: string
   readonly headers: RawPairs
+  /** Of the call, written behind `headers`, which repeat; left out: it is no caller's. */
+  readonly requestId?: string
   /** For the Host field; undefined: the host of the URL. */
   readonly host?: string | undefined
   readonly body: Body | undefined

@@ -4,6 +4,7 @@
  */
 import { isWhole, type RawPairs } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
+import { REQUEST_ID } from '../../core/request-id.ts'
 import { WriteBatcher } from '../../lib/write-batcher.ts'
 import type { Http2ClientConnection } from './http2-connection.ts'
 import { type Http2ReplyHead, requestFields } from './http2-fields.ts'
@@ -45,10 +46,11 @@ export class Http2Exchange extends PendingExchange implements AnswerListener {
 
   /** Sends the request as a stream of the connection. Throws `badRequest` where HTTP does not allow its head. */
   start(connection: Http2ClientConnection): void {
-    const { method, target, host, body } = this.request
+    const { method, target, host, body, requestId } = this.request
     const { scheme, authority } = connection.address
     const to = { method, scheme, authority: host ?? authority, path: this.prefix + target }
-    const fields = requestFields(to, this.headers)
+    const repeated = requestFields(to, this.headers)
+    const fields = requestId === undefined ? repeated : [...repeated, REQUEST_ID, requestId]
     const isEnded = body === undefined || (body instanceof Uint8Array && body.length === 0)
     const stream = connection.request({ fields, isEnded, isBodiless: method === 'HEAD' }, this)
     this.#connection = connection

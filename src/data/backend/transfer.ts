@@ -1,6 +1,7 @@
 /** A transfer: one request of the plain client, from the wait for a connection to the end of the answer. */
 import type { RawPairs } from '../../core/call.ts'
 import { isFieldName, isFieldValue, isRequestTarget } from '../../core/field-syntax.ts'
+import { SHOWN_REQUEST_ID } from '../../core/request-id.ts'
 import type { BackendResponse } from './exchange.ts'
 import type { Incoming } from './incoming.ts'
 import { PendingExchange, unsendable } from './pending-exchange.ts'
@@ -43,7 +44,8 @@ export class Transfer extends PendingExchange implements ReplySink {
     if (body) text += `Content-Length: ${body.length}\r\n`
     // Without it, some servers wait for a body that these methods usually have (RFC 9110, section 8.6).
     else if (method === 'POST' || method === 'PUT' || method === 'PATCH') text += 'Content-Length: 0\r\n'
-    return `${text}\r\n`
+    const { requestId } = this.request
+    return requestId === undefined ? `${text}\r\n` : `${text}${SHOWN_REQUEST_ID}: ${requestId}\r\n\r\n`
   }
 
   whole({ status, headers, notes }: ReplyHead, body: Uint8Array): void {

@@ -9,6 +9,7 @@ import { header, headerAll, isWhole, type RawPairs } from '../../core/call.ts'
 import { Chunks } from '../../core/chunks.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import { readOverContinue } from '../../core/interim.ts'
+import { REQUEST_ID } from '../../core/request-id.ts'
 import { connectOptions } from '../../lib/tls/connect-options.ts'
 import { checkedLookup, forbidden } from './checked-lookup.ts'
 import type { BackendRequest, BackendResponse, ClientOptions } from './exchange.ts'
@@ -252,7 +253,8 @@ function rawPairs(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
 
 function framed(request: BackendRequest, fields: RawPairs): string[] {
   const headers = [...fields]
-  const { body, host } = request
+  const { body, host, requestId } = request
+  if (requestId !== undefined) headers.push(REQUEST_ID, requestId)
   if (host !== undefined) headers.push('host', host)
   const length = body instanceof Chunks ? body.length : request.contentLength
   if (length !== undefined && !(body instanceof Uint8Array)) headers.push('content-length', String(length))

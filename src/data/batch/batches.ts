@@ -154,8 +154,9 @@ export class Batches {
       : lead.matched.protocol.rows?.join(lead.plan, rows, lead.body)
     if (!joined) throw new Error('this dialect has no rows')
     const { maxEntryBytes } = lead.matched.route.cache as RouteCache
-    // The address is no property of the call's own, so it is not among those that are copied.
-    const call = { ...lead.call, peer: lead.call.peer, deadline, signal }
+    // Id and address are no properties of the call's own, so they are not among those that are copied.
+    const { id, peer } = lead.call
+    const call = { ...lead.call, id, peer, deadline, signal }
     const response = await this.#parts.dispatch(call, lead.matched, {
       until,
       body: joined.body,

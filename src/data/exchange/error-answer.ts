@@ -16,7 +16,7 @@ import { proxyStatus } from '../http/status.ts'
 import type { CorsFields } from '../route/cors.ts'
 import type { Matched } from '../route/routes.ts'
 import type { HttpExchange } from './exchange.ts'
-import { dateLine, fieldLines, statusLine } from './reply-head.ts'
+import { dateLine, fieldLines, headEnd, statusLine } from './reply-head.ts'
 import type { WholeReply } from './whole-answer.ts'
 
 /** The part of a protocol that writes errors. */
@@ -33,6 +33,7 @@ interface Asked {
   readonly cors: CorsFields | undefined
   /** The field lines about the connection. */
   readonly connection: string
+  readonly requestId: string
 }
 
 export class ErrorAnswer {
@@ -45,7 +46,6 @@ export class ErrorAnswer {
   #cors = ''
   #connection = ''
   #head = ''
-  #whole = ''
 
   constructor(fault: GatewayError, dialect: Dialect | undefined) {
     this.reply = (dialect ? dialect.fault(fault) : problem(fault)) as WholeReply
@@ -58,19 +58,19 @@ export class ErrorAnswer {
     this.#body = Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1')
   }
 
-  /** The answer as it is written. Made anew only when a line is another than before; `wall`: milliseconds. */
-  text(wall: number, { method, cors, connection }: Asked): string {
+  /** The answer as it is written. Its head is made anew only when a line is another than before; `wall`: milliseconds. */
+  text(wall: number, { method, cors, connection, requestId }: Asked): string {
     const second = Math.floor(wall / 1000)
     const corsText = cors?.text ?? ''
     if (second !== this.#second || corsText !== this.#cors || connection !== this.#connection) {
       const framing = `Content-Length: ${this.reply.body.length}\r\n`
-      this.#head = `${this.#before}${corsText}${dateLine(wall)}${framing}${connection}\r\n`
-      this.#whole = this.#head + this.#body
+      this.#head = `${this.#before}${corsText}${dateLine(wall)}${framing}${connection}`
       this.#second = second
       this.#cors = corsText
       this.#connection = connection
     }
-    return method === 'HEAD' ? this.#head : this.#whole
+    const head = this.#head + headEnd(requestId)
+    return method === 'HEAD' ? head : head + this.#body
   }
 }
 
@@ -99,7 +99,11 @@ export function sendError(
   const { status, body } = answer.reply
   const cors = matched?.route.cors?.fields(notes.headers ?? headers)
   if (exchange.answerText)
-    exchange.answerText(status, (connection) => answer.text(wall, { method, cors, connection }), undefined)
+    exchange.answerText(
+      status,
+      (connection, requestId) => answer.text(wall, { method, cors, connection, requestId }),
+      undefined,
+    )
   else exchange.answer(status, answer.common, [...answer.own, ...(cors?.pairs ?? [])], body)
 }
 

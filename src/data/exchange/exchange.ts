@@ -72,6 +72,8 @@ export interface HttpExchange {
   /** The client's verified certificate, the same object for every request of a connection; undefined: it has shown none. */
   readonly certificate: PeerCertificate | undefined
   readonly notes: HeadNotes
+  /** The caller's own, if it is sound, otherwise one of ours; the same for every answer and attempt of the request. */
+  readonly requestId: string
   /** Declared bytes of the body; 0 without a body, undefined if it is chunked. */
   readonly length: number | undefined
   /** There is no body, or a short one that has arrived: `whole` returns it at once. */
@@ -110,7 +112,11 @@ export interface HttpExchange {
    * Sends a whole answer whose head is text already; `head` is given the field lines about the connection. Only the fast door
    * has it.
    */
-  answerText?(status: number, head: (connection: string) => string, body: Uint8Array | undefined): void
+  answerText?(
+    status: number,
+    head: (connection: string, requestId: string) => string,
+    body: Uint8Array | undefined,
+  ): void
   /** Sends the head of an answer whose body streams. It leaves at once: an event stream may be silent for long after its head. */
   begin(status: number, headers: RawPairs): void
   /** Sends a piece of the body. False: wait for `drained` before the next. */

@@ -1,4 +1,4 @@
-/** The head of an answer from the cache as text. The parts that do not change with time are made once. */
+/** The head of an answer from the cache as text, up to `headEnd`. The parts that do not change with time are made once. */
 import type { RawPairs } from '../../core/call.ts'
 import { forwardedReply } from '../http/headers.ts'
 import { cacheStatus } from '../http/status.ts'
@@ -36,10 +36,10 @@ export class HitHead {
     this.hasBody = status !== 204 && status !== 304
   }
 
-  /** `connection`: the field lines about the connection. */
+  /** All but its end. `connection`: the field lines about the connection. */
   at({ wall, age, left }: HitTimes, length: number, connection: string): string {
     const date = this.#isDated ? '' : dateLine(wall)
     const framing = this.hasBody ? `Content-Length: ${length}\r\n` : ''
-    return `${this.#before}${left}${this.#between}${age}\r\n${date}${framing}${connection}\r\n`
+    return `${this.#before}${left}${this.#between}${age}\r\n${date}${framing}${connection}`
   }
 }

@@ -1,5 +1,6 @@
 /** A hit's field blocks as HTTP/2 sends them, made anew only when one of their times shows another second, as `ReadyText` is. */
 import type { RawPairs } from '../../core/call.ts'
+import { REQUEST_ID } from '../../core/request-id.ts'
 import { encodeFields } from '../../lib/http2/hpack-encoder.ts'
 import { forwardedReply, forwardedTrailers } from '../http/headers.ts'
 import { cacheFields } from '../http/status.ts'
@@ -29,9 +30,9 @@ export class ReadyFields {
   }
 
   /** The block before the body. */
-  at(wall: number, cors: CorsFields | undefined): Buffer {
-    const block = this.#at(wall)
-    return cors ? Buffer.concat([block, encodeFields(lowered(cors.pairs))]) : block
+  at(wall: number, requestId: string, cors: CorsFields | undefined): Buffer {
+    const own = [REQUEST_ID, requestId, ...(cors ? lowered(cors.pairs) : [])]
+    return Buffer.concat([this.#at(wall), encodeFields(own)])
   }
 
   #at(wall: number): Buffer {

@@ -2,6 +2,7 @@
 import type { RawPairs } from '../../core/call.ts'
 import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
 import type { Fields } from '../../core/reply.ts'
+import { SHOWN_REQUEST_ID } from '../../core/request-id.ts'
 import { http } from '../../lib/http.ts'
 import { lastOf } from '../../lib/memo.ts'
 
@@ -31,18 +32,28 @@ export function statusLine(status: number): string {
   return line
 }
 
+/** The end of a head: the field that differs with each request comes last, so that all before it may be made once. */
+export function headEnd(requestId: string): string {
+  return `${BEFORE_ID}${requestId}${BEHIND_ID}`
+}
+
+/** The two parts of `headEnd`. */
+export const BEFORE_ID = `${SHOWN_REQUEST_ID}: `
+export const BEHIND_ID = '\r\n\r\n'
+
 export interface Framing {
   /** Bytes of the body; `none`: no field about a body is written. */
   readonly length: number | 'chunked' | 'none'
   /** The field lines about the connection, line ends included. */
   readonly connection: string
+  readonly requestId: string
 }
 
 /** Throws TypeError if a field cannot be sent. The framing replaces a Content-Length among `headers`. */
 export function replyHead(
   status: number,
   headers: RawPairs,
-  { length, connection }: Framing,
+  { length, connection, requestId }: Framing,
   before: Lines = NO_LINES,
 ): string {
   const fields = fieldLines(headers)
@@ -50,7 +61,7 @@ export function replyHead(
   if (!fields.isDated && !before.isDated) text += dateLine(Date.now())
   if (length === 'chunked') text += 'Transfer-Encoding: chunked\r\n'
   else if (length !== 'none') text += `Content-Length: ${length}\r\n`
-  return `${text}${connection}\r\n`
+  return text + connection + headEnd(requestId)
 }
 
 type Lines = NonNullable<Fields['lines']>

@@ -16,6 +16,8 @@ export interface AnswerWriter {
   readonly door: DoorName
   /** As in `HttpExchange`. */
   readonly peer: string
+  /** Of the present request; as in `HttpExchange`. */
+  readonly requestId: string
   /** Whether an answer of known length may have trailers. */
   readonly hasTrailers: boolean
   sendHit(answer: ReadyAnswer, tier: string, wall: number, cors: CorsFields | undefined): void

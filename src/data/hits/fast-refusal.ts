@@ -31,6 +31,7 @@ export class FastRefusals implements FastRefusal {
   // Reused for each refusal, since observers keep no event.
   readonly #report: MutableAnswered = {
     door: 'fast',
+    requestId: '',
     route: '',
     protocol: '',
     model: undefined,
@@ -58,6 +59,7 @@ export class FastRefusals implements FastRefusal {
     if (!refused) return false
     const { matched, refusal } = refused
     this.#report.door = writer.door
+    this.#report.requestId = writer.requestId
     this.#report.status = writer.sendError(head, refusal, matched, wall)
     this.#report.ms = clock.now() - began
     this.#tell(refused, notes.identity)

@@ -67,6 +67,7 @@ export class MemoryHits implements MemoryHit {
     this.#outcome = { kind: 'hit' as const, tier: parts.memory, ageMs: 0, ttlMs: 0, rows: 1 }
     this.#report = {
       door: 'fast',
+      requestId: '',
       route: '',
       protocol: '',
       model: undefined,
@@ -129,6 +130,7 @@ export class MemoryHits implements MemoryHit {
     this.#outcome.rows = answer.rows
     const report = this.#report
     report.door = writer.door
+    report.requestId = writer.requestId
     report.route = matched.route.name
     report.protocol = matched.protocol.name
     report.model = matched.target.model

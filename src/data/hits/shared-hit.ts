@@ -19,6 +19,7 @@ import { type CacheDecision, type CacheDecisions, stillHolds } from '../decision
 import { statusTold } from '../exchange/error-answer.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { HitHead } from '../exchange/hit-head.ts'
+import { headEnd } from '../exchange/reply-head.ts'
 import { isWholeReply, sendWhole, type WholeReply } from '../exchange/whole-answer.ts'
 import { clientFields } from '../http/headers.ts'
 import { cacheFields } from '../http/status.ts'
@@ -176,6 +177,7 @@ function reportOf(
   const matched = matchedOf(waiting)
   return {
     door: exchange.door,
+    requestId: exchange.requestId,
     route: matched.route.name,
     protocol: matched.protocol.name,
     model: matched.target.model,
@@ -210,7 +212,7 @@ function sendText(
   const behind = cors?.text ?? ''
   exchange.answerText?.(
     status,
-    (connection) => head.at(times, body.length, connection + behind),
+    (connection, requestId) => head.at(times, body.length, connection + behind) + headEnd(requestId),
     head.hasBody ? body : undefined,
   )
 }

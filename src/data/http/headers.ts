@@ -5,11 +5,13 @@
 import { header, headerAll, type RawPairs } from '../../core/call.ts'
 import { FieldTable, HOP_FIELDS, REPLACED_FIELDS } from '../../core/fields.ts'
 import type { Fields, Reply } from '../../core/reply.ts'
+import { REQUEST_ID } from '../../core/request-id.ts'
 import { lastOf } from '../../lib/memo.ts'
 import { isDeciding } from '../key/meaning.ts'
 
 const HOP_BY_HOP = tableOf(HOP_FIELDS)
-const REPLACED = tableOf(REPLACED_FIELDS)
+/** The id of a call is its gateway's to say, at either end. */
+const REPLACED = tableOf([...REPLACED_FIELDS, REQUEST_ID])
 
 function tableOf(names: readonly string[]): FieldTable<true> {
   return new FieldTable(names.map((name) => [name, true]))
@@ -62,13 +64,17 @@ export function forwardedRequest(headers: RawPairs, host: string, peer: Peer): s
   return out
 }
 
-/** A backend's fields as they go to the client. */
+function isRequestId(name: string): boolean {
+  return name.length === REQUEST_ID.length && name.toLowerCase() === REQUEST_ID
+}
+
+/** A backend's fields as they go to the client, without an id that it gave the request: the answer has the gateway's. */
 export function forwardedReply(headers: RawPairs): string[] {
   const dropped = connectionOptions(headers)
   const out: string[] = []
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] as string
-    if (HOP_BY_HOP.get(name) || dropped?.has(name.toLowerCase())) continue
+    if (HOP_BY_HOP.get(name) || isRequestId(name) || dropped?.has(name.toLowerCase())) continue
     out.push(headers[i] as string, headers[i + 1] as string)
   }
   return out

@@ -9,7 +9,7 @@ import { callerTimeout } from '../http/deadlines.ts'
 import { endToEnd } from '../http/headers.ts'
 import { principalOf } from '../key/meaning.ts'
 
-/** Id and signal are made on first use: a hit needs neither. */
+/** Its signal is made on first use: a hit needs none. */
 export class ArrivedCall implements Call {
   readonly method: string
   readonly path: string
@@ -24,16 +24,10 @@ export class ArrivedCall implements Call {
   body: Body = NOTHING
   isUpgrade = false
   readonly #exchange: HttpExchange
-  readonly #mintId: () => string
-  #id: string | undefined
   #cancel: Cancel | undefined
   #reason: GatewayError | undefined
 
-  constructor(
-    exchange: HttpExchange,
-    target: Target,
-    made: { began: number; timeout: number; mintId: () => string },
-  ) {
+  constructor(exchange: HttpExchange, target: Target, deadline: number) {
     const { notes } = exchange
     this.method = exchange.method
     this.path = notes.path ?? ''
@@ -45,14 +39,12 @@ export class ArrivedCall implements Call {
     this.identity = notes.identity
     this.share = notes.share
     this.target = target
-    this.deadline = made.began + made.timeout
+    this.deadline = deadline
     this.#exchange = exchange
-    this.#mintId = made.mintId
   }
 
   get id(): string {
-    this.#id ??= this.#mintId()
-    return this.#id
+    return this.#exchange.requestId
   }
 
   get peer(): string {

@@ -55,10 +55,11 @@ export interface IngressParts {
   readonly clock: Clock
   /** Holds the deadlines of calls. */
   readonly wheel: Wheel
+  /** Makes the id of a request that has none of its own. */
   readonly mintId: () => string
 }
 
-export interface Ingress extends Pick<IngressParts, 'live' | 'log'> {
+export interface Ingress extends Pick<IngressParts, 'live' | 'log' | 'mintId'> {
   serve(exchange: HttpExchange): void
   readonly memoryHit: MemoryHit
   readonly fastRefusal: FastRefusal
@@ -77,6 +78,7 @@ export function createIngress(parts: IngressParts): Ingress {
     fastRefusal: parts.fastRefusal ?? noFastRefusal,
     live: parts.live,
     log: parts.log,
+    mintId: parts.mintId,
   }
 }
 
@@ -139,7 +141,7 @@ class RequestHandler implements Timer, Listener<Answer> {
 
   /** The caller is known, if callers are asked: finds the route, and takes the body. */
   #receive(settings: AuthLive, authentication?: Authentication): void {
-    const { wheel, mintId } = this.#parts
+    const { wheel } = this.#parts
     const exchange = this.#exchange
     try {
       const { matched, refusal } = routed(exchange, settings, authentication)
@@ -148,11 +150,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       checkQuery({ method: exchange.method, target: matched.target, headers: fieldsOf(exchange) })
       const timeout = Math.min(longestTimeout(matched), timeoutOf(exchange))
       this.#timeoutMs = timeout
-      const call = new ArrivedCall(exchange, matched.target, {
-        began: this.#began,
-        timeout,
-        mintId,
-      })
+      const call = new ArrivedCall(exchange, matched.target, this.#began + timeout)
       this.#call = call
       exchange.onAbort = () => this.#left()
       wheel.arm(this, timeout, this.#began)
@@ -270,12 +268,13 @@ class RequestHandler implements Timer, Listener<Answer> {
   /** Answers with an error in the dialect of the call; one that comes after the first byte of an answer ends that. */
   #fail(error: unknown): void {
     if (this.#over) return
-    const fault = error instanceof GatewayError ? error : internal(this.#parts.log, error)
+    const fault =
+      error instanceof GatewayError ? error : internal(this.#parts.log, error, this.#exchange.requestId)
     try {
       if (this.#exchange.status !== 0 || fault.code === 'callerLeft') cutShort(this.#exchange, fault)
       else sendError(this.#exchange, fault, this.#matched, this.#parts.clock.wall())
     } catch (bug) {
-      this.#parts.log.error('ingress.bug', { error: textOf(bug) })
+      this.#parts.log.error('ingress.bug', { error: textOf(bug), requestId: this.#exchange.requestId })
       this.#exchange.cut()
     }
     this.#end(fault)
@@ -296,6 +295,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     const matched = this.#matched
     observer.answered({
       door: this.#exchange.door,
+      requestId: this.#exchange.requestId,
       route: matched?.route.name ?? '',
       protocol: matched?.protocol.name ?? '',
       model: matched?.target.model,
@@ -339,8 +339,8 @@ function bodyOf(
     : exchange.stream(maxBytes)
 }
 
-function internal(log: Log, error: unknown): GatewayError {
-  log.error('call.failed', { error: textOf(error) })
+function internal(log: Log, error: unknown, requestId: string): GatewayError {
+  log.error('call.failed', { error: textOf(error), requestId })
   return new GatewayError('internal', 'the gateway failed on this call; its log says why', { cause: error })
 }
 

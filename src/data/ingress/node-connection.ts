@@ -99,7 +99,8 @@ export class NodeConnection {
     const isFinal = () => this.#isFinal
     const body = new HttpBody(request, wheel, bodyTimeoutMs)
     this.#framings?.push({ length: lengthOf(request), announce: (bytes) => body.announce(bytes) })
-    const exchange = { request, response, isFinal, body }
+    const { mintId } = this.#context.ingress
+    const exchange = { request, response, isFinal, body, mintId }
     if (this.#isClosing) return exchange.body.drop((bytes) => this.#linger?.received(bytes))
     if (!this.#current) return this.#serve(exchange)
     this.#waiting.push(exchange)
@@ -156,7 +157,9 @@ export class NodeConnection {
     const close = () => this.#close()
     response.once('finish', close)
     const body = new HttpBody(request, wheel, bodyTimeoutMs)
-    ingress.serve(new UpgradeExchange({ request, response, body, isFinal: () => true }, socket, close))
+    const { mintId } = ingress
+    const messages = { request, response, body, mintId, isFinal: () => true }
+    ingress.serve(new UpgradeExchange(messages, socket, close))
   }
 
   /** `isLeaving`: the client has closed its end in the middle of a message. */
@@ -237,7 +240,8 @@ export class NodeConnection {
     this.#linger?.end()
     const linger = new Linger(this.#socket, wheel, keepAliveTimeoutMs)
     this.#linger = linger
-    this.#socket.end(this.#refusal === undefined ? undefined : refusal(this.#refusal))
+    const requestId = this.#context.ingress.mintId()
+    this.#socket.end(this.#refusal === undefined ? undefined : refusal(this.#refusal, { requestId }))
     if (this.#isReleased) this.#socket.on('data', (bytes: Buffer) => linger.received(bytes.length)).resume()
     for (const { body } of [...(this.#current ? [this.#current] : []), ...this.#waiting])
       body.drop((bytes) => linger.received(bytes))

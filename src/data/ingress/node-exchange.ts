@@ -4,6 +4,7 @@ import type { RawPairs, WholeBody } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { PeerCertificate } from '../../core/peer-certificate.ts'
 import type { Fields } from '../../core/reply.ts'
+import { callersRequestId, SHOWN_REQUEST_ID } from '../../core/request-id.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { isAuthority } from '../route/authority.ts'
@@ -17,6 +18,8 @@ export interface NodeMessages {
   readonly body: HttpBody
   /** Whether the connection must end with this answer, because the gateway shuts down. */
   readonly isFinal: () => boolean
+  /** Makes the id of a request that has none of its own. */
+  readonly mintId: () => string
 }
 
 export class NodeExchange implements HttpExchange {
@@ -27,13 +30,16 @@ export class NodeExchange implements HttpExchange {
   readonly #response: ServerResponse
   readonly #body: HttpBody
   readonly #isFinal: () => boolean
+  readonly #mintId: () => string
+  #requestId: string | undefined
   #isLast = false
 
-  constructor({ request, response, body, isFinal }: NodeMessages) {
+  constructor({ request, response, body, isFinal, mintId }: NodeMessages) {
     this.#request = request
     this.#response = response
     this.#body = body
     this.#isFinal = isFinal
+    this.#mintId = mintId
     // node:http emits an error on the request when the client leaves; without a listener it would be uncaught.
     request.on('error', () => {})
     response.once('close', () => {
@@ -55,6 +61,11 @@ export class NodeExchange implements HttpExchange {
 
   get host(): string {
     return (this.#request.headers.host ?? '').toLowerCase()
+  }
+
+  get requestId(): string {
+    this.#requestId ??= callersRequestId(this.headers) || this.#mintId()
+    return this.#requestId
   }
 
   get peer(): string {
@@ -99,7 +110,7 @@ export class NodeExchange implements HttpExchange {
 
   answer(status: number, { pairs: common }: Fields, own: RawPairs, body: Uint8Array): void {
     const response = this.#response
-    const out = withLength([...common, ...own], status, body.length)
+    const out = withLength([...common, ...own, SHOWN_REQUEST_ID, this.requestId], status, body.length)
     // The rest of the body must not be parsed as the next request.
     if (this.#isUnread || this.#isLast || this.#isFinal()) out.push('Connection', 'close')
     response.writeHead(status, out)
@@ -107,7 +118,7 @@ export class NodeExchange implements HttpExchange {
   }
 
   begin(status: number, headers: RawPairs): void {
-    const out = [...headers]
+    const out = [...headers, SHOWN_REQUEST_ID, this.requestId]
     // After an error the client need not send the rest of its body.
     if ((status >= 400 && this.#isUnread) || this.#isFinal()) out.push('Connection', 'close')
     this.#response.writeHead(status, out)

@@ -78,7 +78,7 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
   const { foreign = () => {} } = options
   const door = options.fastDoor
     ? createDoor({ server, limits, wheel, http2, foreign, handedOver, ...ingress })
-    : sortConnections(server, { http2, foreign, headTimeoutMs, wheel })
+    : sortConnections(server, { http2, foreign, headTimeoutMs, wheel, mintId: ingress.mintId })
   takeNegotiated(server, http2)
   const terminator = terminatorOf(server, options)
   await bind(server, options)
@@ -136,7 +136,9 @@ function terminatorOf(server: Server, options: ServerOptions): TlsTerminator {
     alpn: ['h2', 'http/1.1'],
     handshakeTimeoutMs: options.headerTimeoutMs,
     maxHandshakes: MAX_HANDSHAKES,
-    plainAnswer: refusal('400 Bad Request', 'this port speaks HTTPS: begin the URL with https://'),
+    plainAnswer: refusal('400 Bad Request', {
+      detail: 'this port speaks HTTPS: begin the URL with https://',
+    }),
     wheel: options.wheel,
     ended: options.handshake ?? (() => {}),
   })

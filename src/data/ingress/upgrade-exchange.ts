@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream'
 import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
+import { headEnd } from '../exchange/reply-head.ts'
 import { NodeExchange, type NodeMessages } from './node-exchange.ts'
 
 /** Whether the request asks for a WebSocket and for nothing else, in the only form that has one meaning. */
@@ -75,7 +76,7 @@ export class UpgradeExchange extends NodeExchange {
       if (!/^content-length$/i.test(name)) head += `${name}: ${value}\r\n`
     }
     this.#isOpen = true
-    this.#socket.write(`${head}\r\n`, 'latin1')
+    this.#socket.write(head + headEnd(this.requestId), 'latin1')
     this.#accepted.resolve()
   }
 

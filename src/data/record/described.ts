@@ -1,5 +1,5 @@
 /** What the prediction log says of a call and its answer, beside the two bodies. */
-import { type Call, header, type RawPairs } from '../../core/call.ts'
+import { type Call, type RawPairs } from '../../core/call.ts'
 import { CHOOSING_FIELDS, CREDENTIAL_FIELDS, FieldTable, folded } from '../../core/fields.ts'
 import { decoded } from '../../core/path.ts'
 import type { PredictionHead } from '../../core/prediction.ts'
@@ -26,7 +26,7 @@ export function described(
 ): PredictionHead {
   return {
     time: new Date(wall).toISOString(),
-    requestId: header(call.headers, 'x-request-id'),
+    requestId: call.id,
     route: route.name,
     protocol: protocol.name,
     verb: target.verb,

@@ -53,6 +53,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   readonly method: string
   readonly target: string
   readonly headers: BackendRequest['headers']
+  readonly requestId: string
   readonly host: string | undefined
   readonly body: BackendRequest['body']
   readonly isUpgrade: boolean
@@ -94,6 +95,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     const headers = remainingDeadline(request.headers, { leftMs: left, spentMs: began - startedAt })
     this.#loads = pool.answerLoads
     this.headers = this.#loads ? withLoadWish(headers) : headers
+    this.requestId = call.id
     this.host = keepsHost && call.host !== '' ? call.host : undefined
     this.body = request.body
     this.isUpgrade = call.isUpgrade === true
@@ -188,7 +190,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     this.#end(endingOf(failure))
     if (failure.fault.blame === 'backend') {
       const { observer } = this.#parts
-      observer.failed(this.#pool.name, this.#permit.backend.id, failure)
+      observer.failed(this.#pool.name, this.#permit.backend.id, failure, this.requestId)
     }
   }
 

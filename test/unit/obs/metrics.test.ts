@@ -4,6 +4,7 @@ import { createMetrics } from '../../../src/obs/metrics.ts'
 
 const answered: Answered = {
   door: 'fast',
+  requestId: 'id',
   route: 'main',
   protocol: 'tfserving',
   status: 200,

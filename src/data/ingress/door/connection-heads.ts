@@ -71,6 +71,11 @@ export class ConnectionHeads {
     return head === 'other' && isUnclear(bytes) ? 'part' : head
   }
 
+  /** The caller's own id of the request with this head, or the empty string. Valid after `keyOf` and `read` alone. */
+  requestIdOf(bytes: Buffer, head: RequestHead): string {
+    return (this.#isTraced ? this.#known.volatile.requestIdOf(bytes) : undefined) ?? head.requestId
+  }
+
   /**
    * The head of this call if `head` was parsed from another's: with this call's volatile fields, and with a copy of the
    * other's notes, so that a change of the settings while the body arrives leads to a new decision by this call's fields.

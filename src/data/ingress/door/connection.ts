@@ -80,6 +80,10 @@ export class Connection implements ResponseWriter, DoorConnection {
     return clientCertificate(this.#socket)
   }
 
+  mintId(): string {
+    return this.#context.mintId()
+  }
+
   connectionFields(last: boolean): string {
     this.#isNew = false
     const { leaving, draining } = this.#context
@@ -177,7 +181,7 @@ export class Connection implements ResponseWriter, DoorConnection {
     this.#unread = undefined
     const { wheel, limits } = this.#context
     const key = this.#heads.keyOf(bytes)
-    const repeated = this.#fast.repeat(key)
+    const repeated = this.#fast.repeat(key, bytes)
     if (repeated) return this.#answeredAtOnce(repeated)
     const head = this.#heads.read(bytes, key)
     if (head === 'other') return this.#handOver(bytes)
@@ -206,7 +210,7 @@ export class Connection implements ResponseWriter, DoorConnection {
   }
 
   #refuse(status: string): false {
-    this.out.text(refusal(status))
+    this.out.text(refusal(status, { requestId: this.mintId() }))
     this.#finish()
     return false
   }

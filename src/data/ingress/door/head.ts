@@ -3,6 +3,7 @@
  * the standard on purpose: a head that two parsers could read differently is not plain, and is left to node:http.
  */
 import type { RawPairs } from '../../../core/call.ts'
+import { callersRequestId } from '../../../core/request-id.ts'
 import type { HeadNotes } from '../../exchange/exchange.ts'
 
 /** The longest head that is parsed here; longer heads are left to node:http. */
@@ -23,6 +24,8 @@ export interface RequestHead {
   readonly bytes: number
   /** The head as received. */
   readonly text: string
+  /** The caller's own id of the request, or the empty string. */
+  readonly requestId: string
   readonly notes: HeadNotes
 }
 
@@ -197,7 +200,8 @@ function interpret(bytes: Buffer, extent: Extent): RequestHead | 'other' {
   // POST must have a length, and other methods none: servers treat anything else differently.
   if (host === undefined || (method === 'POST') !== (length !== undefined)) return 'other'
   const target = text.slice(targetStart, targetEnd)
-  return { method, target, headers, host, length: length ?? 0, bytes: end, text, notes: {} }
+  const requestId = callersRequestId(headers)
+  return { method, target, headers, host, length: length ?? 0, bytes: end, text, requestId, notes: {} }
 }
 
 /** Digits, no sign, no leading zero, and exact as a number. */

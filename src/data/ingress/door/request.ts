@@ -26,6 +26,8 @@ const SHORT_BYTES = 64 * 1024
 export interface ResponseWriter {
   readonly peer: string
   readonly certificate?: PeerCertificate | undefined
+  /** Makes the id of a request that has none of its own. */
+  mintId(): string
   /** The field lines about the connection for the next answer; `last`: the connection must end with it. */
   connectionFields(last: boolean): string
   /** Writes a head, and the body if there is one. */
@@ -52,6 +54,7 @@ const ANSWERED_HEAD: RequestHead = {
   length: 0,
   bytes: 0,
   text: '',
+  requestId: '',
   notes: {},
 }
 
@@ -73,6 +76,7 @@ export class FastRequest implements HttpExchange {
   /** Replaces `chunks` while the reader waits for the whole body. */
   #gather: BodyBuffer | undefined
   #queued = 0
+  #requestId: string
   #missing: number
   #streams = false
   #unwanted = false
@@ -87,6 +91,7 @@ export class FastRequest implements HttpExchange {
     this.headers = head.headers
     this.host = head.host
     this.notes = head.notes
+    this.#requestId = head.requestId
     this.length = head.length
     this.#missing = head.length
   }
@@ -107,6 +112,11 @@ export class FastRequest implements HttpExchange {
 
   get peer(): string {
     return this.#writer.peer
+  }
+
+  get requestId(): string {
+    this.#requestId ||= this.#writer.mintId()
+    return this.#requestId
   }
 
   get certificate(): PeerCertificate | undefined {
@@ -239,7 +249,8 @@ export class FastRequest implements HttpExchange {
     // The rest of the body must not be parsed as the next request.
     const connection = this.#writer.connectionFields(this.#missing > 0)
     common.lines ??= fieldLines(common.pairs)
-    const framing: Framing = { length: bodiless ? 'none' : body.length, connection }
+    const { requestId } = this
+    const framing: Framing = { length: bodiless ? 'none' : body.length, connection, requestId }
     const head = replyHead(status, own, framing, common.lines)
     this.status = status
     this.#state = STREAMING
@@ -247,9 +258,13 @@ export class FastRequest implements HttpExchange {
     this.#finish()
   }
 
-  answerText(status: number, head: (connection: string) => string, body: Uint8Array | undefined): void {
+  answerText(
+    status: number,
+    head: (connection: string, requestId: string) => string,
+    body: Uint8Array | undefined,
+  ): void {
     this.#claim()
-    const text = head(this.#writer.connectionFields(this.#missing > 0))
+    const text = head(this.#writer.connectionFields(this.#missing > 0), this.requestId)
     this.status = status
     this.#state = STREAMING
     this.#writer.send(text, body)
@@ -265,7 +280,7 @@ export class FastRequest implements HttpExchange {
     const shown = status === 204 ? 'none' : (length ?? framing)
     // After an error the client need not send the rest of its body.
     const connection = this.#writer.connectionFields(status >= 400 && this.#missing > 0)
-    const head = replyHead(status, headers, { length: shown, connection })
+    const head = replyHead(status, headers, { length: shown, connection, requestId: this.requestId })
     this.#framing = framing
     this.status = status
     this.#state = STREAMING

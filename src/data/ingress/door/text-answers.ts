@@ -12,6 +12,7 @@ export class TextAnswers implements AnswerWriter {
   readonly door = 'fast'
   /** A body with Content-Length cannot be followed by trailers. */
   readonly hasTrailers = false
+  requestId = ''
   readonly #writer: TextWriter
 
   constructor(writer: TextWriter) {
@@ -25,7 +26,7 @@ export class TextAnswers implements AnswerWriter {
   sendHit(answer: ReadyAnswer, tier: string, wall: number, cors: CorsFields | undefined): void {
     answer.text ??= new ReadyText(answer, tier)
     this.#writer.send(
-      answer.text.at(wall, this.#writer.connectionFields(false) + (cors?.text ?? '')),
+      answer.text.at(wall, this.#writer.connectionFields(false) + (cors?.text ?? ''), this.requestId),
       answer.reply.body.length > MAX_TEXT_BODY_BYTES ? bodyFrom(answer) : undefined,
     )
   }
@@ -33,7 +34,8 @@ export class TextAnswers implements AnswerWriter {
   sendError(head: Repeated, fault: GatewayError, matched: Matched | undefined, wall: number): number {
     const { method } = head
     const answer = errorAnswer(fault, matched?.protocol)
-    const asked = { method, cors: corsOf(matched, head), connection: this.#writer.connectionFields(false) }
+    const connection = this.#writer.connectionFields(false)
+    const asked = { method, cors: corsOf(matched, head), connection, requestId: this.requestId }
     this.#writer.send(answer.text(wall, asked), undefined)
     return answer.reply.status
   }

@@ -4,6 +4,7 @@
  * else is unchanged, names, lengths and line ends included.
  */
 import { SDK_FIELDS, TRACING_FIELDS } from '../../../core/fields.ts'
+import { REQUEST_ID, soundRequestId } from '../../../core/request-id.ts'
 import { Scratch } from '../../../lib/scratch.ts'
 import { DEADLINE_FIELDS } from '../../http/deadlines.ts'
 import { isName } from './head.ts'
@@ -30,18 +31,22 @@ export const VOLATILE_FIELDS: readonly string[] = [
   'x-request-timeout',
 ]
 
+const ID_NAME = Buffer.from(REQUEST_ID)
+
 export class VolatileFields {
   /** The names by length and first letter, which rule out most fields of most heads. */
   readonly #names: (Buffer[] | undefined)[] = new Array(MAX_NAME * 32)
   readonly #scratch = new Scratch(MAX_BYTES)
   /** The positions of the volatile values in the present head: two offsets a value. */
   readonly #values = new Int32Array(MAX_VALUES * 2)
+  /** Which of them is the first request id; -1: none. */
+  #requestId = -1
 
   /** `used`: the fields that routes and keys depend on, which must not be blanked. */
   constructor(used: ReadonlySet<string>) {
     for (const text of VOLATILE_FIELDS) {
       if (used.has(text)) continue
-      const name = Buffer.from(text)
+      const name = text === REQUEST_ID ? ID_NAME : Buffer.from(text)
       const of = (this.#names[shapeOf(name, 0, name.length)] ??= [])
       of.push(name)
     }
@@ -49,6 +54,7 @@ export class VolatileFields {
 
   /** The blanked bytes, valid until the next call; `bytes` itself if there is nothing to blank or the head is incomplete. */
   blanked(bytes: Buffer): Buffer {
+    this.#requestId = -1
     const end = Math.min(bytes.length, MAX_BYTES)
     const count = this.#find(bytes, end)
     if (count === 0) return bytes
@@ -56,6 +62,16 @@ export class VolatileFields {
     bytes.copy(blank, 0, 0, end)
     for (let i = 0; i < count; i++) blank.fill(SPACE, this.#values[i * 2], this.#values[i * 2 + 1])
     return this.#scratch.view(end)
+  }
+
+  /** The request id in the head that was blanked last, or the empty string if it is not sound; undefined: it has none. */
+  requestIdOf(bytes: Buffer): string | undefined {
+    if (this.#requestId < 0) return undefined
+    let start = this.#values[this.#requestId * 2] as number
+    let end = this.#values[this.#requestId * 2 + 1] as number
+    while (start < end && bytes[start] === SPACE) start++
+    while (start < end && bytes[end - 1] === SPACE) end--
+    return soundRequestId(bytes.toString('latin1', start, end))
   }
 
   /**
@@ -69,8 +85,10 @@ export class VolatileFields {
     for (at++; at < end && bytes[at] !== CR; at += 2) {
       const start = at
       while (at < end && bytes[at] !== COLON && bytes[at] !== CR) at++
-      if (bytes[at] === COLON && this.#isVolatile(bytes, start, at)) {
+      const name = bytes[at] === COLON ? this.#volatileName(bytes, start, at) : undefined
+      if (name) {
         if (count === MAX_VALUES) return 0
+        if (name === ID_NAME && this.#requestId < 0) this.#requestId = count
         this.#values[count * 2] = ++at
         while (at < end && (bytes[at] as number) >= SPACE && (bytes[at] as number) < DELETE) at++
         this.#values[count * 2 + 1] = at
@@ -83,17 +101,16 @@ export class VolatileFields {
     return at < end ? count : 0
   }
 
-  #isVolatile(bytes: Buffer, start: number, end: number): boolean {
-    if (end === start || end - start >= MAX_NAME) return false
+  #volatileName(bytes: Buffer, start: number, end: number): Buffer | undefined {
+    if (end === start || end - start >= MAX_NAME) return undefined
     const names = this.#names[shapeOf(bytes, start, end)]
-    if (names === undefined) return false
-    for (let i = 0; i < names.length; i++) if (isName(bytes, start, end, names[i] as Buffer)) return true
-    return false
+    if (names === undefined) return undefined
+    for (let i = 0; i < names.length; i++) if (isName(bytes, start, end, names[i] as Buffer)) return names[i]
+    return undefined
   }
 }
 
 /** A table index from length and first letter; the five low bits of an ASCII letter are the same in both cases. */
-
 function shapeOf(bytes: Buffer, start: number, end: number): number {
   return (end - start) * 32 + ((bytes[start] as number) & 31)
 }

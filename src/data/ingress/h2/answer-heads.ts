@@ -1,14 +1,18 @@
 /** The field blocks that begin an answer. */
 import type { RawPairs } from '../../../core/call.ts'
 import type { Fields } from '../../../core/reply.ts'
+import { REQUEST_ID } from '../../../core/request-id.ts'
 import { encodeFields } from '../../../lib/http2/hpack-encoder.ts'
 import { lastOf } from '../../../lib/memo.ts'
 import { hasField, hasNoBody, headFields, lowered } from '../../exchange/lowered.ts'
 import { httpDate } from '../../exchange/reply-head.ts'
 
 export const CONTINUE = encodeFields([':status', '100'])
+
 /** To a head that is longer than SETTINGS_MAX_HEADER_LIST_SIZE. */
-export const TOO_LONG = encodeFields([':status', '431', 'content-length', '0'])
+export function tooLong(requestId: string): Buffer {
+  return encodeFields([':status', '431', 'content-length', '0', REQUEST_ID, requestId])
+}
 
 /**
  * Of an answer that is here as a whole; what it shares with others is encoded once. `bytes`: of the body; undefined where trailers

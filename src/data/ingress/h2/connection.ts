@@ -17,7 +17,7 @@ import { clientCertificate } from '../client-certificate.ts'
 import type { DoorConnection } from '../door/context.ts'
 import { HalfClosed } from '../half-closed.ts'
 import { Linger } from '../linger.ts'
-import { TOO_LONG } from './answer-heads.ts'
+import { tooLong } from './answer-heads.ts'
 import type { Http2DoorContext } from './context.ts'
 import { serveStream } from './serve-stream.ts'
 import { MAX_STREAMS, ownSettings, WINDOWS } from './settings.ts'
@@ -74,8 +74,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   }
 
   get peer(): string {
-    this.#peer ??= (this.#socket as { remoteAddress?: string }).remoteAddress ?? ''
-    return this.#peer
+    return (this.#peer ??= (this.#socket as { remoteAddress?: string }).remoteAddress ?? '')
   }
 
   get certificate() {
@@ -169,10 +168,11 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   #request(id: number, fields: readonly string[], isEnd: boolean): void {
     const heads = this.#context.known(this).http2Heads
     const head = heads.find(fields)
-    if ('malformed' in head) return this.#reset(id, h2.PROTOCOL_ERROR)
-    if (isEnd && (head.length ?? 0) > 0) return this.#reset(id, h2.PROTOCOL_ERROR)
+    if ('malformed' in head || (isEnd && (head.length ?? 0) > 0)) return this.#reset(id, h2.PROTOCOL_ERROR)
     const stream = new Http2Stream(id, head, {
       connection: this,
+      fields,
+      mintId: this.#context.mintId,
       isEnded: isEnd,
       sendWindow: this.#client.initialWindow,
       receiveWindow: WINDOWS.stream,
@@ -266,7 +266,7 @@ export class Http2Connection implements StreamConnection, DoorConnection, FrameH
   }
 
   #tooLong(id: number, isEnd: boolean): void {
-    this.#writer.fields(id, TOO_LONG, true)
+    this.#writer.fields(id, tooLong(this.#context.mintId()), true)
     if (!isEnd) this.#reset(id, h2.NO_ERROR)
     this.#ids.closed(id, false)
   }

@@ -49,10 +49,14 @@ export interface SortOptions {
   readonly foreign: () => void
   readonly headTimeoutMs: number
   readonly wheel: Wheel
+  readonly mintId: () => string
 }
 
 /** Where there is no fast door, which does the same: gives HTTP/2's connections of a server of node:http to the HTTP/2 door. */
-export function sortConnections(server: Server, { http2, foreign, headTimeoutMs, wheel }: SortOptions) {
+export function sortConnections(
+  server: Server,
+  { http2, foreign, headTimeoutMs, wheel, mintId }: SortOptions,
+) {
   const listeners = server.listeners('connection')
   const waiting = new Set<Socket>()
   server.removeAllListeners('connection').on('connection', (socket: Socket) => {
@@ -81,7 +85,7 @@ export function sortConnections(server: Server, { http2, foreign, headTimeoutMs,
     const end = (status: string) => {
       done()
       socket.on('error', close)
-      if (bytes.length > 0) socket.end(refusal(status), close)
+      if (bytes.length > 0) socket.end(refusal(status, { requestId: mintId() }), close)
       else close()
     }
     const onEnd = () => end('400 Bad Request')

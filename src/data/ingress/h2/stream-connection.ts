@@ -1,4 +1,5 @@
 /** What a stream and its connection need of each other. */
+import type { RawPairs } from '../../../core/call.ts'
 import type { PeerCertificate } from '../../../core/peer-certificate.ts'
 import type { FlowStream, StreamFlow } from '../../../lib/http2/flow.ts'
 import type { Wheel } from '../../../lib/wheel.ts'
@@ -26,6 +27,10 @@ export interface StreamConnection {
 
 export interface StreamOptions {
   readonly connection: StreamConnection
+  /** The head of this request as it came. */
+  readonly fields: RawPairs
+  /** Makes the id of a request that has none of its own. */
+  readonly mintId: () => string
   /** The head is all of the request. */
   readonly isEnded: boolean
   readonly sendWindow: number

@@ -3,6 +3,7 @@ import type { RawPairs, WholeBody } from '../../../core/call.ts'
 import { GatewayError } from '../../../core/errors.ts'
 import type { PeerCertificate } from '../../../core/peer-certificate.ts'
 import type { Fields } from '../../../core/reply.ts'
+import { callersRequestId, REQUEST_ID } from '../../../core/request-id.ts'
 import type { Signal } from '../../../lib/cancel.ts'
 import { CANCEL, INTERNAL_ERROR, NO_ERROR } from '../../../lib/http2/frames.ts'
 import { ownBytes } from '../../../lib/http2/payloads.ts'
@@ -35,6 +36,9 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
   /** Replaced by the call's own, where it was read for another that differs in volatile fields. */
   head: Http2Head
   readonly #connection: StreamConnection
+  readonly #fields: RawPairs
+  readonly #mintId: () => string
+  #requestId: string | undefined
   #state = OPEN
   #isRemoteOpen: boolean
   /** Bytes of the body so far. */
@@ -49,11 +53,13 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
   constructor(
     id: number,
     head: Http2Head,
-    { connection, isEnded, sendWindow, receiveWindow }: StreamOptions,
+    { connection, fields, mintId, isEnded, sendWindow, receiveWindow }: StreamOptions,
   ) {
     super(id, { flow: connection.flow, sendWindow, receiveWindow })
     this.head = head
     this.#connection = connection
+    this.#fields = fields
+    this.#mintId = mintId
     this.#isRemoteOpen = !isEnded
     this.length = isEnded ? 0 : head.length
     this.body = new RequestBody(this, connection.wheel, connection.bodyTimeoutMs)
@@ -78,6 +84,11 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
 
   get notes(): HeadNotes {
     return this.head.notes
+  }
+
+  get requestId(): string {
+    this.#requestId ??= callersRequestId(this.#fields) || this.#mintId()
+    return this.#requestId
   }
 
   get peer(): string {
@@ -190,7 +201,7 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
   }
 
   answer(status: number, common: Fields, own: RawPairs, body: Uint8Array): void {
-    const block = wholeHead(status, { common, own, bytes: body.length })
+    const block = wholeHead(status, { common, own: this.#withId(own), bytes: body.length })
     this.#claim(status)
     this.#send(block, body)
   }
@@ -201,7 +212,7 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
     own: RawPairs,
     { body, trailers }: { body: Uint8Array; trailers: RawPairs },
   ): void {
-    const block = wholeHead(status, { common, own, bytes: undefined })
+    const block = wholeHead(status, { common, own: this.#withId(own), bytes: undefined })
     const behind = trailersBlock(trailers)
     this.#claim(status)
     this.#trailers = behind
@@ -210,7 +221,7 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
 
   sendHit(answer: ReadyAnswer, tier: string, wall: number, cors: CorsFields | undefined): void {
     answer.fields ??= new ReadyFields(answer, tier)
-    const block = answer.fields.at(wall, cors)
+    const block = answer.fields.at(wall, this.requestId, cors)
     this.#claim(answer.reply.status)
     this.#trailers = answer.fields.trailers
     this.#send(block, bodyFrom(answer))
@@ -222,7 +233,7 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
   }
 
   begin(status: number, headers: RawPairs): void {
-    const block = streamHead(status, headers)
+    const block = streamHead(status, this.#withId(headers))
     this.#claim(status)
     if (this.#state === CLOSED) return
     this.#isBodiless = this.method === 'HEAD' || hasNoBody(status)
@@ -252,6 +263,10 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
   /** The client does not read its answer. */
   cancel(): void {
     this.#reset(CANCEL)
+  }
+
+  #withId(fields: RawPairs): RawPairs {
+    return [...fields, REQUEST_ID, this.requestId]
   }
 
   #claim(status: number): void {

@@ -44,7 +44,7 @@ it.each([
 
 it('is not kept where an id may be what is refused', async () => {
   const world = createWorld({ cache: { negativeTtl: 10_000, rows: 'never' }, script: picky })
-  const headers = ['x-long', 'y', 'x-request-id', 'z'.repeat(9000)]
+  const headers = ['x-long', 'y', 'x-correlation-id', 'z'.repeat(9000)]
   expect((await ask(world, BODY, headers)).cacheStatus).not.toContain('stored')
   expect((await ask(world, BODY, headers)).status).toBe(200)
 })

@@ -93,6 +93,7 @@ function setup() {
     const line: ResponseWriter = {
       peer: 'peer',
       connectionFields: () => CONNECTION,
+      mintId: () => 'id',
       send: (head, rest) => void (text += head + Buffer.from(rest ?? []).toString('latin1')),
       answered() {},
       out: { pass: behindMemory, drained: behindMemory },
@@ -101,7 +102,7 @@ function setup() {
       resume: behindMemory,
     }
     const asked = { method: 'POST', target: PATH, headers, host: 'h', length: BODY.length } as const
-    const request = new FastRequest(line, { ...asked, bytes: 0, text: '', notes: {} })
+    const request = new FastRequest(line, { ...asked, bytes: 0, text: '', requestId: '', notes: {} })
     request.take(BODY)
     // A head is dated by the system's clock.
     vi.setSystemTime(clock.wall())
@@ -138,7 +139,7 @@ function setup() {
       connectionFields: () => CONNECTION,
       send: (text: string) => void (written = text),
     }
-    expect(memoryHit.answerRepeat(repeat, new TextAnswers(line))).toBe(written !== undefined)
+    expect(memoryHit.answerRepeat(repeat, answersTo(line))).toBe(written !== undefined)
     return written
   }
 
@@ -146,7 +147,7 @@ function setup() {
   function repeat(of: ReturnType<typeof head>): Repeat {
     const one = { ...of, length: BODY.length }
     const line = { peer: '', connectionFields: () => CONNECTION, send: () => {} }
-    const source = memoryHit.answer(one, [BODY], new TextAnswers(line))
+    const source = memoryHit.answer(one, [BODY], answersTo(line))
     if (!source) throw new Error('not answered at once')
     return repeatOf(one, source)
   }
@@ -160,7 +161,7 @@ function setup() {
     const line = { peer: 'peer', connectionFields: () => CONNECTION, send }
     const half = body.length >> 1
     const pieces = isCut ? [body.subarray(0, half), body.subarray(half)] : [body]
-    const source = memoryHit.answer({ ...of, length: body.length }, pieces, new TextAnswers(line))
+    const source = memoryHit.answer({ ...of, length: body.length }, pieces, answersTo(line))
     expect(source !== undefined).toBe(written !== undefined)
     return written
   }
@@ -381,3 +382,7 @@ describe('the same bytes again', () => {
     expect(askAgain(young)).toBeUndefined()
   })
 })
+
+function answersTo(line: ConstructorParameters<typeof TextAnswers>[0]): TextAnswers {
+  return Object.assign(new TextAnswers(line), { requestId: 'id' })
+}

@@ -99,6 +99,7 @@ async function setup() {
     const line = {
       peer: '127.0.0.1',
       connectionFields: () => CONNECTION,
+      mintId: () => 'id',
       send: (head: string, body?: Uint8Array) =>
         void sent.push(head + Buffer.from(body ?? []).toString('latin1')),
       out: { pass: () => true, drained: async () => {} },
@@ -116,6 +117,7 @@ async function setup() {
       length: BODY.length,
       bytes: 0,
       text: '',
+      requestId: '',
     })
     request.take(BODY)
     const raw = decision.key ? rawDigest(decision.key.prefix, BODY) : undefined
@@ -160,7 +162,7 @@ describe('the short way of a hit in a shared tier', () => {
     // Date stands where it stands, and is the machine's at the long way's.
     const plain = (text: string) => text.replace(/Date: [^\r]*\r\n/, 'Date\r\n')
     expect(plain(sent[0] as string)).toBe(
-      plain(`${replyHead(200, fields, { length, connection: CONNECTION })}${ANSWER}`),
+      plain(`${replyHead(200, fields, { length, connection: CONNECTION, requestId: 'id' })}${ANSWER}`),
     )
     expect(told).toMatchObject([{ route: 'main', model: 'm', status: 200, outcome, door: 'fast' }])
     expect(long).toEqual([])
@@ -234,7 +236,14 @@ describe('the short way of a hit in a shared tier', () => {
     const { raw, request } = await asked()
     aliases.set(raw, WHOLE)
     const line = new Http2Line()
-    const options = { connection: line, isEnded: false, sendWindow: 1e6, receiveWindow: 1e6 }
+    const options = {
+      connection: line,
+      fields: [],
+      mintId: () => 'id',
+      isEnded: false,
+      sendWindow: 1e6,
+      receiveWindow: 1e6,
+    }
     const { method, target, headers, host, notes } = request
     const head = { method, target, headers, host, notes, length: undefined, expectsContinue: false }
     const stream = new Http2Stream(1, head, options)

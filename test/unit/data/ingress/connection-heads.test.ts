@@ -195,3 +195,41 @@ describe('a head with volatile fields', () => {
     expect(read(lines('traceparent: b'))).not.toBe(second)
   })
 })
+
+describe('the request id', () => {
+  const traced = (...fields: string[]) =>
+    Buffer.from(['POST /p HTTP/1.1', 'Host: h', ...fields, 'Content-Length: 2', '', '{}'].join('\r\n'))
+
+  /** The ids that one connection reads in these heads, one after the other. */
+  function idsOf(known: KnownRequests, ...all: Buffer[]): string[] {
+    const heads = new ConnectionHeads(() => known)
+    return all.map((bytes) => heads.requestIdOf(bytes, heads.read(bytes, heads.keyOf(bytes)) as RequestHead))
+  }
+
+  it.each([[[]], [['x-request-id']]])(
+    'is that of this call under a head that is known (keys cover %j)',
+    (vary) => {
+      const id = (text: string) => traced(`X-Request-Id:  ${text} `, 'traceparent: t')
+      const ids = ['aaa', 'bbb', 'bbb', 'no id', 'aaa', 'longer than these']
+      expect(idsOf(settings(vary), ...ids.map(id))).toEqual(['aaa', 'bbb', 'bbb', '', 'aaa', ''])
+    },
+  )
+
+  it('is none where the head has none, and the first where it has several', () => {
+    const both = traced('x-request-id: a', 'x-request-id: b')
+    const none = traced('traceparent: t')
+    expect(idsOf(settings(), both, none, both, none)).toEqual(['a', '', 'a', ''])
+    expect(idsOf(settings(), traced(), traced('x-request-id: c'), traced())).toEqual(['', 'c', ''])
+  })
+
+  it('varies without another head being read', () => {
+    const known = settings()
+    const heads = new ConnectionHeads(() => known)
+    const read = (id: string) => {
+      const bytes = traced(`x-request-id: ${id}`, `traceparent: ${id}`)
+      return heads.read(bytes, heads.keyOf(bytes))
+    }
+    const first = read('000')
+    for (let i = 100; i < 200; i++) expect(read(String(i))).toBe(first)
+  })
+})

@@ -92,6 +92,7 @@ it('a client that does not read its answers is not read from either', async () =
     serve: () => {},
     live: () => live,
     log: silentLog,
+    mintId: () => 'id',
     http2: { take: () => expect.unreachable('HTTP/1.1 is sent') },
     memoryHit: {
       answer(head, _body, line) {

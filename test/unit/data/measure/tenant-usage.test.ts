@@ -20,6 +20,7 @@ function counting() {
   const call = (outcome: Outcome, more: Partial<Answered> = {}) =>
     answered({
       door: 'fast',
+      requestId: 'id',
       route: 'r',
       protocol: 'p',
       tenant: 'mobile',

@@ -1,0 +1,158 @@
+/** Every answer says by which id the log, the backend and the caller know the call: over each door, from the cache or not. */
+import http2 from 'node:http2'
+import { text } from 'node:stream/consumers'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type ScriptedBackend, startBackend } from '../support/backend.ts'
+import { RawClient } from '../support/door.ts'
+import { eventually } from '../support/eventually.ts'
+import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { PREDICT } from '../support/settings.ts'
+
+const OURS = /^[0-9a-f]{16}-[0-9a-v]{6,}$/
+const THEIRS = 'their-id.1'
+
+let backend: ScriptedBackend
+let gateway: RunningGateway
+let serial = 0
+beforeAll(async () => {
+  backend = await startBackend((_, response) => {
+    response.setHeader('content-type', 'application/json').setHeader('x-request-id', 'of the backend')
+    response.end('{"predictions":[1]}')
+  })
+  gateway = await startGateway({
+    yaml: {
+      server: { workers: 1 },
+      pools: {
+        main: { backends: [{ url: backend.url }], health: { path: 'off' } },
+        gone: { backends: [{ url: 'http://127.0.0.1:9' }], health: { path: 'off' } },
+      },
+      routes: [
+        { name: 'gone', match: { path: '/gone*' }, pool: 'gone' },
+        { name: 'kept', match: { path: '/kept*' }, pool: 'main', protocol: 'opaque', cache: { ttl: '1m' } },
+        { name: 'main', pool: 'main', cache: {} },
+      ],
+    },
+  })
+})
+afterAll(async () => {
+  await gateway?.stop()
+  await backend?.close()
+})
+
+/** A body that was not sent before. */
+const fresh = () => ({ instances: [++serial] })
+
+async function overHttp1(fields: readonly string[], body: unknown, path = PREDICT) {
+  const client = await RawClient.connect(gateway.port)
+  const payload = JSON.stringify(body)
+  const head = [`POST ${path} HTTP/1.1`, 'Host: h', 'Content-Type: application/json', ...fields]
+  client.send([...head, `Content-Length: ${payload.length}`, '', payload].join('\r\n'))
+  const answer = await eventually(() => client.answers.at(-1) ?? Promise.reject(new Error(client.received)))
+  client.destroy()
+  return {
+    status: answer.status,
+    id: answer.headers.get('x-request-id'),
+    cache: answer.headers.get('cache-status'),
+  }
+}
+
+async function overHttp2(fields: Record<string, string>, body: unknown, path = PREDICT) {
+  const session = http2.connect(gateway.url)
+  try {
+    const request = session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/json',
+      ...fields,
+    })
+    const answer = new Promise<http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader>(
+      (resolve, reject) => {
+        request.once('response', resolve).once('error', reject)
+      },
+    )
+    request.end(typeof body === 'string' ? body : JSON.stringify(body))
+    const headers = await answer
+    await text(request)
+    return { status: headers[':status'], id: headers['x-request-id'], cache: headers['cache-status'] }
+  } finally {
+    session.close()
+  }
+}
+
+describe.each([
+  [
+    'the fast door',
+    (id: string, body: unknown, path?: string) => overHttp1(id ? [`X-Request-ID: ${id}`] : [], body, path),
+  ],
+  [
+    'the door of node:http',
+    (id: string, body: unknown, path?: string) =>
+      overHttp1(['TE: trailers', 'Connection: TE', ...(id ? [`x-request-id: ${id}`] : [])], body, path),
+  ],
+  [
+    'HTTP/2',
+    (id: string, body: unknown, path?: string) => overHttp2(id ? { 'x-request-id': id } : {}, body, path),
+  ],
+])('over %s', (_, ask) => {
+  it('a miss and its hits have the id of their own caller, and the backend that of the miss', async () => {
+    const body = fresh()
+    for (const [id, cache] of [
+      [`${THEIRS}-a`, 'fwd=miss'],
+      [`${THEIRS}-b`, 'hit'],
+      [`${THEIRS}-c`, 'hit'],
+      [`${THEIRS}-d`, 'hit'],
+    ] as const) {
+      expect(await ask(id, body)).toEqual({ status: 200, id, cache: expect.stringContaining(cache) })
+    }
+    expect(backend.asked.at(-1)?.headers['x-request-id']).toBe(`${THEIRS}-a`)
+  })
+
+  it.each([
+    ['none', ''],
+    ['one that is not sound', 'not sound'],
+    ['one that is too long', 'x'.repeat(129)],
+  ])('who sends %s is given one of ours, another with each answer', async (_name, id) => {
+    const body = fresh()
+    const answers = [await ask(id, body), await ask(id, body), await ask(id, body), await ask(id, body)]
+    for (const answer of answers)
+      expect(answer).toMatchObject({ status: 200, id: expect.stringMatching(OURS) })
+    expect(new Set(answers.map((answer) => answer.id)).size).toBe(answers.length)
+    expect(backend.asked.at(-1)?.headers['x-request-id']).toBe(answers[0]?.id)
+  })
+
+  it('errors have it, and the log has it of a failed backend', async () => {
+    const none = await ask(THEIRS, fresh(), '/v3/none?x')
+    expect(none).toMatchObject({ id: THEIRS })
+    // Of one kind of failure one line in ten seconds is written.
+    const id = (await ask('', fresh(), '/gone/x')).id
+    expect(id).toMatch(OURS)
+    await eventually(() =>
+      expect(gateway.logs.find(({ event }) => event === 'backend.failed')).toMatchObject({
+        pool: 'gone',
+        requestId: expect.stringMatching(OURS),
+      }),
+    )
+  })
+
+  it('an opaque answer that is kept is given with the id of who asks', async () => {
+    const path = `/kept/${++serial}`
+    const ids = ['1', '2', '3'].map((n) => `${THEIRS}-${n}`)
+    for (const id of ids) expect(await ask(id, fresh(), path)).toMatchObject({ id })
+  })
+})
+
+it('a call over gRPC has it among its first metadata', async () => {
+  const fields = { 'content-type': 'application/grpc', te: 'trailers', 'x-request-id': THEIRS }
+  const answer = await overHttp2(fields, '\0\0\0\0\0', '/inference.GRPCInferenceService/ServerLive')
+  expect(answer).toMatchObject({ status: 200, id: THEIRS })
+})
+
+it('what is no request is refused with one of ours', async () => {
+  for (const bytes of ['GET / HTTP/1.1\r\nHost: h\r\nX: a\0b\r\n\r\n', 'GET / HTTP/1.1\r\n\r\n']) {
+    const client = await RawClient.connect(gateway.port)
+    client.send(bytes)
+    const answer = await eventually(() => client.answers[0] ?? Promise.reject(new Error(client.received)))
+    expect([answer.status, answer.headers.get('x-request-id')]).toEqual([400, expect.stringMatching(OURS)])
+    client.destroy()
+  }
+})
