@@ -85,6 +85,7 @@ const OUTSIDE = {
       'src/store/',
       'src/control/credentials/',
       'src/lib/regular-file.ts',
+      'src/lib/optional-packages.ts',
     ],
   },
   processes: {

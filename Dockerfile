@@ -4,8 +4,8 @@
 FROM node:26-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# With the optional ones: the bundler's own program for this platform is among them.
-RUN npm ci --ignore-scripts --no-audit --no-fund
+# The workspace is the Node of the developers' npm scripts; the image has its own.
+RUN npm ci --workspaces=false --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY scripts ./scripts
 COPY src ./src
@@ -14,8 +14,7 @@ RUN node scripts/build.mjs
 FROM node:26-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# Optional packages are the Node of the developers' npm scripts; the image has its own.
-RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+RUN npm ci --omit=dev --workspaces=false --ignore-scripts --no-audit --no-fund
 # onnxruntime-node carries the libraries of every platform: keep this one's.
 RUN find node_modules/onnxruntime-node/bin/napi-v6 -mindepth 2 -maxdepth 2 \
       ! -path "*/linux/$(node -p process.arch)" -exec rm -rf {} +

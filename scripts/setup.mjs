@@ -3,7 +3,8 @@
  *
  * It installs the packages of package-lock.json when they are not there yet, makes sure that a
  * Node 24 or newer will run the project, and with `--for-tests` that redis-server and memcached
- * exist. It runs on whatever Node the machine came with (18 or newer), hence plain JavaScript
+ * exist. With `--for-running` it leaves out the packages that only development needs, and the Node
+ * of scripts/node where the machine's own is new enough. It runs on whatever Node the machine came with (18 or newer), hence plain JavaScript
  * without a single dependency. When all is ready it says nothing and costs two file reads: what is
  * needed only to install is imported only then.
  */
@@ -11,7 +12,7 @@ import { existsSync, lstatSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Failure, say } from './setup/say.mjs'
-import { adoptable, readStamp, wantedStamp, writeStamp } from './setup/stamp.mjs'
+import { adoptable, hasEverything, isStamped, stampOf, writeStamp } from './setup/stamp.mjs'
 
 const OLDEST_NODE = 24
 
@@ -31,18 +32,22 @@ try {
 }
 
 async function ensurePackages() {
-  const wanted = wantedStamp(root)
-  if (readStamp(modules) !== wanted) return oneAtATime(() => install(wanted))
+  const stamp = stampOf(root)
+  // A folder that had everything keeps everything: whoever develops starts the gateway as well.
+  const isWhole = !process.argv.includes('--for-running') || hasEverything(modules)
+  if (!isStamped(modules, stamp, isWhole)) return oneAtATime(() => install(stamp, isWhole))
   // The machine's own Node may have changed since; the one from the packages cannot have.
   if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) await checkNode()
 }
 
-async function install(wanted) {
+async function install(stamp, isWhole) {
   // Whoever held the lock before us may just have done the work.
-  if (readStamp(modules) === wanted) return
+  if (isStamped(modules, stamp, isWhole)) return
+  const { ensureNode, isOwnNodeFine } = await import('./setup/runtime.mjs')
+  const scope = { isWhole, withNode: isWhole || !isOwnNodeFine(OLDEST_NODE) }
   // Still there when an installation of ours was cut short: npm's own notes are then not to be believed.
   const unfinished = join(root, '.cache', 'setup.unfinished')
-  if (existsSync(unfinished) || !adoptable(root)) {
+  if (existsSync(unfinished) || !adoptable(root, scope)) {
     if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink()) {
       throw new Failure(
         'node_modules is a symbolic link and does not hold what package-lock.json asks for. ' +
@@ -51,10 +56,10 @@ async function install(wanted) {
     }
     const { installPackages } = await import('./setup/packages.mjs')
     writeFileSync(unfinished, '')
-    await installPackages(root)
+    await installPackages(root, scope)
   }
-  await checkNode()
-  writeStamp(modules, wanted)
+  ensureNode(modules, OLDEST_NODE)
+  writeStamp(modules, stamp, isWhole)
   rmSync(unfinished, { force: true })
 }
 

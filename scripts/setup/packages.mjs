@@ -5,25 +5,33 @@ import { run, tail } from './run.mjs'
 import { Failure, keepSaying, say } from './say.mjs'
 
 const DEADLINE_MS = 20 * 60_000
-const NEEDED_MB = 900
-const FULL = 'the disk is full: the packages need about 800 MB here, and npm some more in its cache'
+/** What node_modules takes: what running needs, Node, and the tools. */
+const RUNNING_MB = 370
+const NODE_MB = 220
+const TOOLS_MB = 250
 
-/** Installs without install scripts: no package of ours needs one, and some would download from elsewhere. */
-export async function installPackages(root) {
+/**
+ * Installs the packages of the scope, without install scripts: no package of ours needs one, and some would download from
+ * elsewhere.
+ */
+export async function installPackages(root, scope) {
+  const size = RUNNING_MB + (scope.withNode ? NODE_MB : 0) + (scope.isWhole ? TOOLS_MB : 0)
+  const full = `the disk is full: the packages need about ${size} MB here, and npm some more in its cache`
   const free = freeMb(root)
-  if (!existsSync(join(root, 'node_modules')) && free < NEEDED_MB)
-    throw new Failure(`${FULL}; ${free} MB are free`)
+  if (!existsSync(join(root, 'node_modules')) && free < size + 100)
+    throw new Failure(`${full}; ${free} MB are free`)
   say(
-    'installing the packages of package-lock.json (about 800 MB); this takes ten seconds to a few minutes, once',
+    `installing the packages of package-lock.json (about ${size} MB); this takes ten seconds to a few minutes, once`,
   )
   const done = keepSaying('still installing')
-  let result = await askNpm(root, 'ci')
+  let result = await askNpm(root, scope, 'ci')
   // A lock file written against a mirror may lack other platforms' packages: npm ci refuses it, npm install does not.
-  if (/Missing: .* from lock file/.test(result.output)) result = await askNpm(root, 'install', '--no-save')
+  if (/Missing: .* from lock file/.test(result.output))
+    result = await askNpm(root, scope, 'install', '--no-save')
   const seconds = done()
-  if (result.code !== 0) throw new Failure(explain(result))
+  if (result.code !== 0) throw new Failure(explain(result, full))
   // npm does not notice a package that was cut off by a full disk.
-  if (freeMb(join(root, 'node_modules')) < 1) throw new Failure(FULL)
+  if (freeMb(join(root, 'node_modules')) < 1) throw new Failure(full)
   say(`packages installed in ${seconds} s`)
 }
 
@@ -34,10 +42,15 @@ function freeMb(folder) {
   return Math.floor((bavail * bsize) / 2 ** 20)
 }
 
-function askNpm(root, ...words) {
+function askNpm(root, { isWhole, withNode }, ...words) {
   const [command, ...before] = npmCommand()
   const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
-  const args = [...before, ...words, '--ignore-scripts', '--include=dev', '--include=optional', ...quiet]
+  const chosen = [
+    isWhole ? '--include=dev' : '--omit=dev',
+    '--include=optional',
+    ...(withNode ? [] : ['--workspaces=false']),
+  ]
+  const args = [...before, ...words, '--ignore-scripts', ...chosen, ...quiet]
   return run(command, args, { cwd: root, env: npmEnvironment(), deadlineMs: DEADLINE_MS })
 }
 
@@ -60,7 +73,6 @@ function npmEnvironment() {
 }
 
 const CAUSES = [
-  [/ENOSPC|no space left/i, FULL],
   [
     /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|ERR_SOCKET_TIMEOUT/,
     'the npm registry cannot be reached: check the network and the proxy (npm config get registry, npm config get proxy)',
@@ -85,14 +97,15 @@ const CAUSES = [
   ],
 ]
 
-function explain({ code, signal, output, late, interrupted, error }) {
+function explain({ code, signal, output, late, interrupted, error }, full) {
   if (error?.code === 'ENOENT')
     return 'npm is not on the PATH: install Node 26 with npm from https://nodejs.org'
   if (error) return `npm could not be started: ${error.message}`
   if (interrupted) return 'interrupted; the next start begins the installation again'
   if (late)
     return `npm ci was not done after ${DEADLINE_MS / 60_000} minutes and was stopped: is the network very slow?`
-  const cause =
-    CAUSES.find(([pattern]) => pattern.test(output))?.[1] ?? `npm ci failed (exit ${code ?? signal})`
+  const [, known] =
+    [[/ENOSPC|no space left/i, full], ...CAUSES].find(([pattern]) => pattern.test(output)) ?? []
+  const cause = known ?? `npm ci failed (exit ${code ?? signal})`
   return `${cause}\n--- the end of npm's own output ---\n${tail(output)}`
 }

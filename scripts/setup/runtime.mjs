@@ -14,12 +14,21 @@ export function ensureNode(modules, oldest) {
     rmSync(bundled)
     say(`the Node that came with the packages does not run here (${found.text}); using this machine's own`)
   }
-  const own = versionOf('node', { PATH: pathWithoutModules() })
+  const own = ownNode()
   if (own.major >= oldest) return
   throw new Failure(
     `this machine needs Node ${oldest} or newer: the packages hold none that runs on ${process.platform}-${process.arch}, ` +
       `and the one on the PATH is ${own.text}. Install Node 26 from https://nodejs.org and try again.`,
   )
+}
+
+/** Whether this machine's own Node would do. */
+export function isOwnNodeFine(oldest) {
+  return ownNode().major >= oldest
+}
+
+function ownNode() {
+  return versionOf('node', { PATH: pathWithoutModules() })
 }
 
 function versionOf(command, env = {}) {

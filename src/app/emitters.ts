@@ -8,6 +8,7 @@ import type { Emitter } from '../control/scale/signal.ts'
 import { createWebhook } from '../control/scale/webhook.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
+import { requirePackages } from '../lib/optional-packages.ts'
 import { openCustomEmitter, type Parts } from './parts.ts'
 import type { LiveTls } from './tls.ts'
 
@@ -79,6 +80,7 @@ async function openKeda(pool: string, listen: string, parts: KedaParts): Promise
 
 /** gRPC is loaded with the first setting that names it. */
 async function startKeda(listen: string, { clock, tls }: KedaParts): Promise<KedaScaler> {
+  requirePackages('keda')
   const { openKedaScaler } = await import('../control/scale/keda.ts')
   const colon = listen.lastIndexOf(':')
   const host = listen.slice(0, colon).replace(/^\[|\]$/g, '')

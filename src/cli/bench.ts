@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { Request, Result } from 'autocannon'
 import { Command, InvalidArgumentError } from 'commander'
+import { requirePackages } from '../lib/optional-packages.ts'
 import { formatMs, Latencies } from './latencies.ts'
 import { UserError } from './user-error.ts'
 import { zipf } from './zipf.ts'
@@ -105,6 +106,7 @@ interface Calls {
 
 /** autocannon is imported here, so that other commands start faster. */
 async function load({ url, path, connections, duration, rate }: Options, calls: Calls): Promise<Result> {
+  requirePackages('bench')
   const { default: autocannon } = await import('autocannon')
   const request: Request = {
     method: 'POST',

@@ -3,6 +3,7 @@
  * command is loaded, since most of a start is loading code.
  */
 import { Command, CommanderError } from 'commander'
+import { MissingPackageError } from '../lib/optional-packages.ts'
 import { UserError } from './user-error.ts'
 import { ownVersion } from './version.ts'
 
@@ -75,7 +76,7 @@ function fail(error: unknown): void {
   if (error instanceof CommanderError) {
     // Help and version arrive here as well, with 0.
     if (error.exitCode !== 0) process.exitCode = 1
-  } else if (error instanceof UserError) {
+  } else if (error instanceof UserError || error instanceof MissingPackageError) {
     process.stderr.write(`infergate: ${error.message}\n`)
     process.exitCode = 1
   } else {

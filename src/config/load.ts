@@ -5,6 +5,7 @@ import * as z from 'zod'
 import { isStoreUrl } from '../core/store-url.ts'
 import { readRegular, UnreadableError } from '../lib/regular-file.ts'
 import { emptyIssues, type Issue } from './messages.ts'
+import { missingPackagesOf } from './packages.ts'
 import { resolve } from './resolve.ts'
 import type { PartNames } from './schema/custom-parts.ts'
 import { type Settings, type SettingsSchema, schemaFor } from './schema.ts'
@@ -68,7 +69,7 @@ export function parseSettings(
   const { yaml } = read
   const resolved = resolve(withTypes(yaml, schema), dirname(resolvePath(file)), schema)
   const issues = [
-    ...('issues' in resolved ? resolved.issues : missingFiles(resolved.settings)),
+    ...('issues' in resolved ? resolved.issues : absences(resolved.settings)),
     ...emptyIssues(schema, yaml.value, yaml.empty),
   ]
   if ('settings' in resolved && issues.length === 0 && yaml.problems.length === 0) {
@@ -124,8 +125,9 @@ function assign(value: unknown, path: Path, typed: unknown): void {
   if (typeof parent === 'object' && parent !== null && key !== undefined) Reflect.set(parent, key, typed)
 }
 
-function missingFiles(settings: Settings): Issue[] {
-  return [...missingSources(settings), ...badLogFolders(settings)]
+/** What the settings name and this machine does not have. */
+function absences(settings: Settings): Issue[] {
+  return [...missingSources(settings), ...badLogFolders(settings), ...missingPackagesOf(settings)]
 }
 
 function missingSources({ models }: Settings): Issue[] {

@@ -6,6 +6,7 @@
  * large model is loaded, its process answers nobody.
  */
 import type { InferenceSession, Tensor as OnnxTensor } from 'onnxruntime-node'
+import { requirePackages } from '../lib/optional-packages.ts'
 import { reasonOf } from './error.ts'
 import { type Datatype, makeData, type Runtime, type Tensor, type TensorSpec } from './runtime.ts'
 
@@ -31,6 +32,7 @@ const TYPES = new Map(Object.entries(NAMES).map(([type, datatype]) => [datatype,
  * server must reach no host that its operator has not named.
  */
 function library() {
+  requirePackages('onnx')
   process.env['ORT_DISABLE_TELEMETRY'] ??= '1'
   return import('onnxruntime-node')
 }

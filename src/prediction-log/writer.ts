@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '../core/log.ts'
 import { type Prediction, unpackPredictions } from '../core/prediction.ts'
 import type { Clock } from '../lib/clock.ts'
+import { requirePackages } from '../lib/optional-packages.ts'
 import {
   type Destination,
   type FileEvent,
@@ -173,5 +174,7 @@ export class PredictionWriter {
 
 /** Protocol buffers are loaded with the first log that has them. */
 async function encoderOf(format: LogFormat): Promise<Encoder> {
-  return format === 'jsonl' ? jsonl : (await import('./tfrecord.ts')).tfrecord
+  if (format === 'jsonl') return jsonl
+  requirePackages('tfrecord')
+  return (await import('./tfrecord.ts')).tfrecord
 }

@@ -5,6 +5,7 @@
  */
 import type * as Sdk from '@aws-sdk/client-s3'
 import { isFileName } from '../core/store-url.ts'
+import { requirePackages } from '../lib/optional-packages.ts'
 import { StoreError, type StoreFault } from './error.ts'
 import {
   type Download,
@@ -31,6 +32,7 @@ export interface S3StoreOptions {
 const MAX_PAGES = 10
 
 export async function openS3Store(options: S3StoreOptions): Promise<ModelStore> {
+  requirePackages('s3')
   const sdk = await import('@aws-sdk/client-s3')
   const { endpoint, region, pathStyle, timeoutMs, connectTimeoutMs } = options
   const client = new sdk.S3Client({

@@ -6,11 +6,15 @@
  */
 import { createContext, Script } from 'node:vm'
 import type { Tokenizer } from '@huggingface/tokenizers'
+import { requirePackages } from '../../lib/optional-packages.ts'
 import { ModelError, reasonOf } from '../error.ts'
 import { recordOf } from './files.ts'
 
 /** Loaded on first use: most model servers have no embedding model. */
-const library = () => import('@huggingface/tokenizers')
+function library() {
+  requirePackages('tokenizer')
+  return import('@huggingface/tokenizers')
+}
 
 /** What a call may take to become tokens. */
 const LIMIT_MS = 2_000

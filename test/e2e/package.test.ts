@@ -1,9 +1,10 @@
 /**
- * Parts of one's own, from a package outside of the tree: a tier that keeps answers in a file and a policy, against the packed
- * tarball. The gateway that is started, the types and the contract suites are the tarball's.
+ * The packed tarball, installed outside of the tree: without the packages that it may lack, and with parts of one's own, a tier that
+ * keeps answers in a file and a policy. The gateway that is started, the types and the contract suites are the tarball's.
  */
 import { execFile } from 'node:child_process'
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -105,7 +106,7 @@ tierContract('sqlite', async () => createSqliteTier('sqlite', ':memory:'))
 policyContract('longest-idle', (context) => longestIdle(context, {}))
 `
 
-const folder = mkdtempSync(join(tmpdir(), 'infergate-parts-'))
+const folder = mkdtempSync(join(tmpdir(), 'infergate-package-'))
 const packaged = join(folder, 'node_modules/infergate')
 const main = join(packaged, 'dist/main.js')
 const backends: ScriptedBackend[] = []
@@ -133,6 +134,21 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
+/** A folder with nothing but the package and its dependencies, as npm installs them with --omit=optional. */
+function installLean(): string {
+  const lean = mkdtempSync(join(tmpdir(), 'infergate-lean-'))
+  const modules = join(lean, 'node_modules')
+  cpSync(packaged, join(modules, 'infergate'), { recursive: true })
+  const { dependencies } = JSON.parse(readFileSync(join(packaged, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>
+  }
+  for (const name of Object.keys(dependencies))
+    symlinkSync(join(ROOT, 'node_modules', name), join(modules, name))
+  mkdirSync(join(modules, '.bin'))
+  symlinkSync('../infergate/dist/main.js', join(modules, '.bin', 'infergate'))
+  return lean
+}
+
 const yaml = (tier: Record<string, unknown>) => ({
   server: { workers: 2 },
   cache: {
@@ -149,6 +165,81 @@ const yaml = (tier: Record<string, unknown>) => ({
     { name: 'rest', pool: 'main' },
   ],
 })
+
+describe('the package without what it may lack', () => {
+  let lean = ''
+  let leanMain = ''
+
+  afterAll(() => rmSync(lean, { recursive: true, force: true }))
+
+  beforeAll(() => {
+    lean = installLean()
+    leanMain = join(lean, 'node_modules/infergate/dist/main.js')
+  })
+
+  const refused = async (args: readonly string[]): Promise<{ code: unknown; stderr: string }> => {
+    const failed: unknown = await run(process.execPath, [leanMain, ...args], {
+      cwd: lean,
+      timeout: 20_000,
+    }).catch((error: unknown) => error)
+    return failed as { code: unknown; stderr: string }
+  }
+
+  it('runs by npx, in a folder with nothing else', async () => {
+    const { stdout } = await run('npx', ['--no-install', 'infergate', '--version'], { cwd: lean })
+    expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+  })
+
+  it('says at each setting which package it needs, and how to get it', async () => {
+    writeFileSync(join(lean, 'needs.yaml'), NEEDS)
+    const { code, stderr } = await refused(['check', 'needs.yaml'])
+    expect(code).toBe(1)
+    expect(stderr.trim().split('\n').map(withoutVersions)).toEqual([
+      'needs.yaml:2:5: models[0]: the package onnxruntime-node, needed for embedded models, is not installed (npm install --ignore-scripts onnxruntime-node@V)',
+      'needs.yaml:2:26: models[0].kind: the package @huggingface/tokenizers, needed for embedded models of texts, is not installed (npm install --ignore-scripts @huggingface/tokenizers@V)',
+      'needs.yaml:3:26: models[1].source: the package @aws-sdk/client-s3, needed for models in S3, is not installed (npm install --ignore-scripts @aws-sdk/client-s3@V)',
+      "needs.yaml:7:37: pools.main.scale.emit[0].type: the packages @grpc/grpc-js and @grpc/proto-loader, needed for KEDA's scaler, are not installed (npm install --ignore-scripts @grpc/grpc-js@V @grpc/proto-loader@V)",
+      'needs.yaml:9:53: routes[0].log.format: the package protobufjs, needed for prediction logs of the format tfrecord, is not installed (npm install --ignore-scripts protobufjs@V)',
+    ])
+  })
+
+  it.each([
+    ['serve', 'the package onnxruntime-node, needed for embedded models, is not installed'],
+    [
+      'model-server --model digits=node_modules/infergate/models/digits.onnx',
+      'the package onnxruntime-node, needed for embedded models, is not installed',
+    ],
+    ['bench', 'the package autocannon, needed for infergate bench, is not installed'],
+  ])('`infergate %s` says it in a sentence', async (command, sentence) => {
+    const { code, stderr } = await refused(command.split(' '))
+    expect(stderr).toContain(sentence)
+    expect(stderr).toMatch(/npm install --ignore-scripts \S+@\d/)
+    expect(stderr).not.toContain('    at ')
+    expect(code).toBe(1)
+  })
+
+  it('stands in front of a server, and keeps its answers', async () => {
+    const args = ['--upstream', (backends[0] as ScriptedBackend).url]
+    const gateway = await startGateway({ main: leanMain, args })
+    await gateway.ready('upstream')
+    expect((await gateway.post(PREDICT, instances(1))).headers['cache-status']).toMatch(/fwd=miss.*stored/)
+    expect((await gateway.post(PREDICT, instances(1))).headers['cache-status']).toMatch(/; hit;/)
+    expect(await gateway.stop()).toBe(0)
+  })
+})
+
+const withoutVersions = (line: string): string => line.replace(/@\d[\w.-]*/g, '@V')
+
+const NEEDS = `models:
+  - { name: texts, kind: embedding, source: node_modules/infergate/models/sentences }
+  - { name: far, source: 's3://models/far.onnx' }
+pools:
+  main:
+    backends: [{ url: 'http://127.0.0.1:8501' }]
+    scale: { max: 4, emit: [{ type: keda, listen: '127.0.0.1:9443' }] }
+routes:
+  - { name: main, pool: main, log: { to: ., format: tfrecord } }
+`
 
 describe('parts of one’s own, from the packed tarball', () => {
   it(
