@@ -9,6 +9,8 @@ export interface Answered {
   /** Which reader took the request from its connection: `fast` or `http`. */
   readonly door: string
   readonly route: string
+  /** The pool whose answer it is; left out: there is none. */
+  readonly pool?: string | undefined
   readonly protocol: string
   /** The model that the call named, in its path or, where the dialect has it there, in its body. */
   readonly model?: string | undefined

@@ -32,6 +32,7 @@ export class FastRefusals implements FastRefusal {
   readonly #report: MutableAnswered = {
     door: 'fast',
     route: '',
+    pool: '',
     protocol: '',
     model: undefined,
     tenant: undefined,
@@ -67,6 +68,7 @@ export class FastRefusals implements FastRefusal {
   #tell({ matched, refusal }: Refused, identity: Identity | undefined): void {
     const report = this.#report
     report.route = matched?.route.name ?? ''
+    report.pool = matched?.route.pool
     report.protocol = matched?.protocol.name ?? ''
     report.model = matched?.target.model
     report.tenant = namedTenant(identity)

@@ -68,6 +68,7 @@ export class MemoryHits implements MemoryHit {
     this.#report = {
       door: 'fast',
       route: '',
+      pool: '',
       protocol: '',
       model: undefined,
       tenant: undefined,
@@ -130,6 +131,7 @@ export class MemoryHits implements MemoryHit {
     const report = this.#report
     report.door = writer.door
     report.route = matched.route.name
+    report.pool = matched.route.pool
     report.protocol = matched.protocol.name
     report.model = matched.target.model
     report.tenant = namedTenant(identity)

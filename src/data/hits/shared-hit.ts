@@ -177,6 +177,7 @@ function reportOf(
   return {
     door: exchange.door,
     route: matched.route.name,
+    pool: matched.route.pool,
     protocol: matched.protocol.name,
     model: matched.target.model,
     tenant: namedTenant(exchange.notes.identity),
