@@ -127,7 +127,7 @@ export class DataPlane {
 
   /** The observer, wrapped to count calls for tenants, for models and for the scaler. */
   #counting(memory: string): Observer {
-    const meter = (route: string) => this.pools.find(this.#live.poolOf.get(route))?.demand
+    const meter = (pool: string | undefined) => this.pools.find(pool)?.demand
     const observer = this.usage.observing(this.#models.observing(this.#parts.observer))
     return countAnswered(observer, meter, memory)
   }

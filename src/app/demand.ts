@@ -19,7 +19,7 @@ export interface PoolLoad {
   read(): LoadReport
 }
 
-type MeterOf = (route: string) => DemandMeter | undefined
+type MeterOf = (pool: string | undefined) => DemandMeter | undefined
 
 /** Wraps the observer to count calls that need no backend: they are no demand and are counted separately. */
 export function countAnswered(observer: Observer, meterOf: MeterOf, memory: string): Observer {
@@ -30,7 +30,7 @@ export function countAnswered(observer: Observer, meterOf: MeterOf, memory: stri
       const { outcome } = answered
       const isHit = outcome.kind === 'hit'
       if (isHit || (outcome.kind === 'miss' && outcome.collapsed))
-        meterOf(answered.route)?.answered(isHit && outcome.tier !== memory)
+        meterOf(answered.pool)?.answered(isHit && outcome.tier !== memory)
     },
   }
 }

@@ -6,14 +6,15 @@ import { cidrList } from '../core/addresses.ts'
 import { Authenticator, type AuthLive, type Credentials } from '../data/auth/authenticator.ts'
 import { TenantPolicies } from '../data/auth/policies.ts'
 import type { ProxyTrust } from '../data/http/outgoing-fields.ts'
+import type { PoolWeights } from '../data/route/pool-weights.ts'
 import { createRouter } from '../data/route/routes.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Parts } from './parts.ts'
 import { routesOf } from './routes.ts'
 
 export interface LiveSettings extends AuthLive, ProxyTrust {
-  /** The pool of each route, by the route's name. */
-  readonly poolOf: ReadonlyMap<string, string>
+  /** The weights of each route that is split, by the route's name. */
+  readonly weights: ReadonlyMap<string, PoolWeights>
 }
 
 export interface LiveParts {
@@ -32,7 +33,7 @@ export function liveOf(settings: Settings, parts: LiveParts): LiveSettings {
   const { server } = settings
   const routes = routesOf(settings, parts.custom)
   return {
-    poolOf: new Map(routes.map(({ name, pool }) => [name, pool])),
+    weights: new Map(routes.flatMap(({ name, split }) => (split ? [[name, split.weights] as const] : []))),
     route: createRouter(routes),
     maxBodyBytes: server.limits.maxBodyBytes,
     trusted: cidrList(server.trustedProxies),

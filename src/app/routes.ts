@@ -2,8 +2,9 @@
  * Makes the routes of the data plane from the settings: those written down, then one for each embedded model, and those for calls
  * that ask about a server and name no model.
  */
-import type { CachePolicy, Settings } from '../config/schema.ts'
+import type { CachePolicy, RouteSettings, Settings } from '../config/schema.ts'
 import { Cors } from '../data/route/cors.ts'
+import { PoolWeights } from '../data/route/pool-weights.ts'
 import type { Route, RouteCache } from '../data/route/routes.ts'
 import { Sampler } from '../lib/sampler.ts'
 import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'
@@ -11,15 +12,20 @@ import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'
 export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
   const byDefault = settings.auth && (settings.auth.required ? 'required' : 'optional')
   const written = settings.routes.map(
-    ({ auth = byDefault, ...route }): Route => ({
-      ...route,
-      ...(auth && { auth }),
-      protocols: protocolsOf(route.protocol, custom),
-      cache: cacheOf(route.cache),
-      cors: route.cors && new Cors(route.cors),
-      log: route.log && new Sampler(route.log.sample, Math.random),
-      keepsHost: settings.pools[route.pool]?.host === 'keep',
-    }),
+    ({ auth = byDefault, pool = '', split, sticky, ...route }): Route =>
+      spread(
+        settings,
+        { split, sticky },
+        {
+          ...route,
+          ...(auth && { auth }),
+          protocols: protocolsOf(route.protocol, custom),
+          cache: cacheOf(route.cache),
+          cors: route.cors && new Cors(route.cors),
+          log: route.log && new Sampler(route.log.sample, Math.random),
+          ...inPool(settings, pool),
+        },
+      ),
   )
   const ofModel = ({ name, kind, cache }: Settings['models'][number]): Route => ({
     name,
@@ -50,6 +56,27 @@ const SERVER_PATHS = ['/v2', '/v2/health/*', '/inference.GRPCInferenceService/Se
 /** Each embedded model has a server of its own, of which the first answers. What it says is no secret of any model. */
 function serverRoutes(first: Route): Route[] {
   return SERVER_PATHS.map((path) => ({ ...first, match: { path }, models: 'any' }))
+}
+
+/** The route with its split, if it has one. */
+function spread(
+  settings: Settings,
+  { split, sticky = 'input' }: { [K in 'split' | 'sticky']: RouteSettings[K] | undefined },
+  route: Route,
+): Route {
+  if (!split) return route
+  const weights = Object.fromEntries(split.map(({ pool, weight }) => [pool, weight]))
+  return {
+    ...route,
+    split: {
+      weights: new PoolWeights(weights, sticky),
+      routes: split.map(({ pool }) => ({ ...route, ...inPool(settings, pool) })),
+    },
+  }
+}
+
+function inPool({ pools }: Settings, pool: string): Pick<Route, 'pool' | 'keepsHost'> {
+  return { pool, keepsHost: pools[pool]?.host === 'keep' }
 }
 
 function cacheOf(policy: CachePolicy): RouteCache | undefined {

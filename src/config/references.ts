@@ -5,6 +5,7 @@
 import { isStoreUrl } from '../core/store-url.ts'
 import { callerIssues } from './caller-checks.ts'
 import { type Issue, suggest } from './messages.ts'
+import { trafficIssues } from './traffic-checks.ts'
 import { type Path, property } from './walk.ts'
 
 /** Every problem between the parts of `input`. Never throws, whatever `input` is. */
@@ -16,7 +17,7 @@ export function crossCheck(input: unknown): Issue[] {
     ...modelNames(input),
     ...embeddingModels(input),
     ...routeNames(input),
-    ...routePools(input),
+    ...trafficIssues(input, poolNames(input)),
     ...fieldTwins(input),
     ...unlogged(input),
     ...tokenScopes(input),
@@ -163,20 +164,6 @@ function routeNames(input: unknown): Issue[] {
             'with several routes each has a name: it is part of every key',
           ),
         ]
-  })
-}
-
-function routePools(input: unknown): Issue[] {
-  const known = poolNames(input)
-  // Problems of the pools themselves are reported already.
-  if (known.length === 0 && Array.isArray(property(input, 'pools'))) return []
-  return list(input, 'routes').flatMap((route, i) => {
-    const name = property(route, 'pool')
-    const path = ['routes', i, 'pool']
-    const choices = known.length === 0 ? 'there are no pools' : `pools: ${known.join(', ')}`
-    if (name === undefined) return known.length === 1 ? [] : [problem(path, 'is required', choices)]
-    if (typeof name !== 'string' || known.includes(name)) return []
-    return [problem(path, 'there is no such pool', suggest(name, known).fix ?? choices)]
   })
 }
 

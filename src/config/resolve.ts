@@ -34,7 +34,7 @@ function settle(read: Parsed, folder: string): Settings {
   const routes = parsed.routes.map((route) => ({
     ...route,
     name: route.name ?? 'default',
-    pool: route.pool ?? (names[0] as string),
+    ...(route.split ? { sticky: route.sticky ?? 'input' } : { pool: route.pool ?? (names[0] as string) }),
     timeout: route.timeout ?? parsed.server.limits.requestTimeout,
     cache: policy(parsed, route.cache),
   }))

@@ -83,11 +83,10 @@ export type CachePolicy = DeepReadonly<
   Parsed['cache']['defaults'] & { enabled: boolean; heedBackend: boolean; vary?: string[]; tags: string[] }
 >
 
-/** A route with its name, pool, timeout (ms) and cache policy settled. */
+/** A route with its name, timeout (ms) and cache policy settled, and either `pool` or `split`. */
 export type RouteSettings = DeepReadonly<
-  Omit<Parsed['routes'][number], 'name' | 'pool' | 'timeout' | 'cache'> & {
+  Omit<Parsed['routes'][number], 'name' | 'timeout' | 'cache'> & {
     name: string
-    pool: string
     timeout: number
   }
 > & { readonly cache: CachePolicy }

@@ -9,6 +9,7 @@ import type { BackendAddresses } from '../core/backend.ts'
 import { readStoreUrl } from '../core/store-url.ts'
 import { callerWarnings } from './caller-checks.ts'
 import type { Issue } from './messages.ts'
+import { poolsOf } from './route-pools.ts'
 import { isLoopback } from './schema/fields.ts'
 import type { RouteSettings, Settings } from './schema.ts'
 import { type Path, printPath } from './walk.ts'
@@ -39,7 +40,7 @@ function unreachable({ routes, models }: Settings): Issue[] {
   })
   const embedded = models.flatMap(({ name }, i) => {
     const own = { match: { model: name }, protocol: 'auto' } as const
-    const earlier = routes.find((route) => route.pool !== name && covers(route, own))
+    const earlier = routes.find((route) => !poolsOf(route).includes(name) && covers(route, own))
     if (!earlier) return []
     return [warning(['models', i], `no call gets here: route "${earlier.name}" takes them all`, NARROW)]
   })
@@ -77,7 +78,7 @@ function fits(wide: string | undefined, narrow: string | undefined): boolean {
 }
 
 function unused({ pools, routes }: Settings): Issue[] {
-  const used = new Set(routes.map(({ pool }) => pool))
+  const used = new Set(routes.flatMap(poolsOf))
   return Object.keys(pools).flatMap((name) =>
     used.has(name)
       ? []

@@ -10,6 +10,8 @@ export interface Answered {
   readonly door: string
   readonly requestId: string
   readonly route: string
+  /** The pool whose answer it is; left out: there is none. */
+  readonly pool?: string | undefined
   readonly protocol: string
   /** The model that the call named, in its path or, where the dialect has it there, in its body. */
   readonly model?: string | undefined

@@ -113,4 +113,6 @@ export interface RowCounts {
 export interface Answer {
   readonly reply: Reply
   readonly outcome: Outcome
+  /** The pool whose answer it is; left out: that of its route. */
+  readonly pool?: string
 }

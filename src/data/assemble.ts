@@ -53,7 +53,8 @@ import { type Explanation, explain } from './serve/explain.ts'
 import { createFetch } from './serve/fetch.ts'
 import { Fill } from './serve/fill.ts'
 import { createModelList } from './serve/model-list.ts'
-import { createPipeline, type Pipeline } from './serve/pipeline.ts'
+import { createPoolPipeline, type Pipeline } from './serve/pipeline.ts'
+import { createTraffic } from './serve/traffic.ts'
 import { type AskBackend, createAskBackend } from './upstream/ask-backend.ts'
 import { createDispatch, type DispatchParts } from './upstream/dispatch.ts'
 import { createForward } from './upstream/forward.ts'
@@ -154,7 +155,8 @@ export function assemble(parts: AssemblyParts): Assembly {
     route: (asked) => parts.live().route(asked),
   })
   const models = createModelList({ ...parts.backends, ...base, clock })
-  const pipeline = createPipeline({ ...pipelineParts(parts, base), http, models })
+  const inPool = createPoolPipeline({ ...pipelineParts(parts, base), http, models })
+  const pipeline = createTraffic({ answer: inPool, random: parts.random })
   const { recorder } = parts
   const ids = new RequestIds()
   const answer = recorder ? recording({ answer: pipeline, recorder, clock }) : pipeline
@@ -177,7 +179,11 @@ export function assemble(parts: AssemblyParts): Assembly {
     },
     relay: (request) => relay({ generations, flights }, request),
     explain: (call, matched) =>
-      explain({ keyer, decisions, http, cache, memory, splitting, wall: () => clock.wall() }, call, matched),
+      explain(
+        { keyer, decisions, http, cache, memory, splitting, random: parts.random, wall: () => clock.wall() },
+        call,
+        matched,
+      ),
   }
 }
 

@@ -24,6 +24,7 @@ import { EVERYTHING } from '../../src/data/key/epoch-names.ts'
 import { Epochs } from '../../src/data/key/epochs.ts'
 import { principalOf } from '../../src/data/key/meaning.ts'
 import { PurgedKeys } from '../../src/data/key/purged-keys.ts'
+import { PoolWeights, type Sticky, type Weights } from '../../src/data/route/pool-weights.ts'
 import { createRouter, type Matched, type RouteCache } from '../../src/data/route/routes.ts'
 import type { Splitter } from '../../src/data/rows/splitter.ts'
 import type { Explanation } from '../../src/data/serve/explain.ts'
@@ -54,6 +55,7 @@ export const CACHE: RouteCache = {
 /** One upstream request, as the script is asked. */
 export interface Upstream {
   readonly gateway: number
+  readonly pool: string
   /** Counts all upstream requests from 1, in the order in which they began. */
   readonly serial: number
   readonly began: number
@@ -109,6 +111,8 @@ export interface TestGateway {
   readonly loads: number
   readonly ready: ReadyAnswers
   readonly splitter: Splitter
+  /** Of the split, where the route has one. */
+  readonly weights: PoolWeights | undefined
   /** Reads what other gateways have said, as each second. */
   poll(): Promise<void>
   ask(body: string, options?: AskOptions): Promise<Told>
@@ -145,6 +149,13 @@ export interface WorldOptions {
   readonly random?: () => number
   /** By how many the calls of one caller are taken; each has its part of what a caller may have. */
   readonly workers?: number
+  /** Pools that the calls are spread over, by weight; left out: `main`. Each gateway has weights of its own (`TestGateway.weights`). */
+  readonly split?: {
+    readonly weights: Weights
+    readonly sticky: Sticky
+    /** The first gateway that has it; those before have `main` alone. Left out: all have it. */
+    readonly from?: number
+  }
 }
 
 export const json = (text: string, headers: RawPairs = [], status = 200): Reply => ({
@@ -171,8 +182,9 @@ export function createWorld(options: WorldOptions = {}): World {
     ),
     script: options.script ?? (({ instances }) => predictions(instances)),
     deploy(evidence) {
+      const pools = Object.keys(options.split?.weights ?? { main: 1 })
       for (const { deployments } of world.gateways)
-        deployments.learn({ pool: 'main', model: 'm', evidence, versions: [evidence] })
+        for (const pool of pools) deployments.learn({ pool, model: 'm', evidence, versions: [evidence] })
     },
     async run(work) {
       const state = { settled: false }
@@ -235,17 +247,21 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     forget: (digest) => plane.forget(digest),
     overflow: () => epochs.purge([EVERYTHING]),
   })
+  const main = {
+    name: 'main',
+    match: {},
+    protocols: [tfserving, oip],
+    pool: 'main',
+    timeout: 60_000,
+    pure: true,
+    cache: { ...CACHE, ...options.cache },
+    ...(options.keys && { auth: 'required' as const }),
+  }
+  const split = options.split && place >= (options.split.from ?? 0) ? options.split : undefined
+  const weights = split && new PoolWeights(split.weights, split.sticky)
+  const inPools = weights?.pools.map((pool) => ({ ...main, pool }))
   const route = createRouter([
-    {
-      name: 'main',
-      match: {},
-      protocols: [tfserving, oip],
-      pool: 'main',
-      timeout: 60_000,
-      pure: true,
-      cache: { ...CACHE, ...options.cache },
-      ...(options.keys && { auth: 'required' as const }),
-    },
+    weights && inPools ? { ...main, pool: '', split: { weights, routes: inPools } } : main,
   ])
   const auth = options.keys && authenticating(options.keys, options.tenants, clock)
   const live = { route, maxBodyBytes: 1024 * 1024, trusted: new BlockList(), scheme: 'http' as const, auth }
@@ -381,6 +397,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     purgedKeys,
     ready: plane.ready,
     splitter: plane.splitter,
+    weights,
     get loads() {
       return plane.loads
     },
@@ -410,7 +427,7 @@ type DispatchParts = Pick<GatewayParts, 'place' | 'clock' | 'asked' | 'script'>
 
 /** Dispatch that ends at the script; the answer of a call that was cut meanwhile is lost, as on a socket. */
 function scripted({ place, clock, asked, script }: DispatchParts): Dispatch {
-  return (call: Call, _: Matched, request: UpstreamRequest): Promise<UpstreamResponse> =>
+  return (call: Call, { route }: Matched, request: UpstreamRequest): Promise<UpstreamResponse> =>
     new Promise((resolve, reject) => {
       const { signal, headers, body } = request
       if (signal.aborted) return reject(signal.reason)
@@ -418,7 +435,8 @@ function scripted({ place, clock, asked, script }: DispatchParts): Dispatch {
       const began = clock.now()
       const { instances } = JSON.parse(Buffer.from(body as Uint8Array).toString()) as { instances: unknown[] }
       const caller = call.identity?.principal ?? header(call.headers, 'authorization') ?? ''
-      const upstream = { gateway: place, serial: asked.length + 1, began, caller, instances, headers }
+      const { pool } = route
+      const upstream = { gateway: place, pool, serial: asked.length + 1, began, caller, instances, headers }
       asked.push(upstream)
       void Promise.resolve(script(upstream)).then((reply) => {
         if (reply instanceof GatewayError) return reject(reply)

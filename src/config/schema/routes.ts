@@ -6,6 +6,7 @@ import { cors } from './cors.ts'
 import type { PartName } from './custom-parts.ts'
 import { count, duration, nameOf, orElse } from './fields.ts'
 import { predictionLog } from './prediction-log.ts'
+import { split, sticky } from './traffic.ts'
 
 const PATTERN_HINT =
   'expected a path that begins with /, with * for one or more characters, such as /v1/models/*'
@@ -76,6 +77,27 @@ const batch = z.strictObject({
     .describe('Longest time a row waits for others, and only while all backends are busy.'),
 })
 
+/** Where its calls go. */
+const pools = {
+  pool: z
+    .string()
+    .exactOptional()
+    .describe('Where the calls go: a pool or an embedded model; may be left out where there is only one.'),
+  split: split
+    .exactOptional()
+    .describe(
+      'Instead of `pool`: pools that the calls are spread over by weight. The weights may be changed while calls run, over the admin API.',
+    ),
+  sticky: orElse(
+    sticky
+      .exactOptional()
+      .describe(
+        'What calls of a split have in common that go to one pool: `input`, what they ask; `caller`, who asks; `none`: nothing.',
+      ),
+    '`input`, where there is a split',
+  ),
+}
+
 /** Who may make the calls of a route. */
 const callers = {
   auth: orElse(
@@ -111,10 +133,7 @@ export const routeWith = (protocols: readonly PartName[] = []) =>
       .describe(
         "The model servers' dialect; `auto` tells it by the path, `opaque` passes everything through unread.",
       ),
-    pool: z
-      .string()
-      .exactOptional()
-      .describe('Where the calls go: a pool or an embedded model; may be left out where there is only one.'),
+    ...pools,
     timeout: duration()
       .exactOptional()
       .describe(

@@ -10,7 +10,8 @@ import { anybodys } from '../http-cache/invalidation.ts'
 import type { HttpSeeds } from '../http-cache/variant-store.ts'
 import type { Keyed, Keyer, Seed } from '../key/keyer.ts'
 import { encodingOf, rawPrefix } from '../key/raw.ts'
-import { isHttpCached, isOpen, type Matched, type OpenMatched } from '../route/routes.ts'
+import type { PoolChoice } from '../route/pool-weights.ts'
+import { candidatesOf, isHttpCached, isUnsettled, type Matched } from '../route/routes.ts'
 import { bypassReason } from './bypass.ts'
 
 export interface CacheDecision {
@@ -33,17 +34,21 @@ export interface DecisionKey {
 }
 
 /**
- * The route match and revision that an answer was found for. Needed if the body names the model: the head alone then does not
- * settle the route, so this is checked before the answer is given again.
+ * The route match and revision that an answer was found for. Needed if the head alone does not settle the route (the body names
+ * the model) or the pool (the route is split): then this is checked before the answer is given again.
  */
-export type FoundFor = Pick<CacheDecision, 'matched' | 'revision'>
+export interface FoundFor extends Pick<CacheDecision, 'matched' | 'revision'> {
+  /** Of the pool; left out: the route has one. */
+  readonly choice?: PoolChoice | undefined
+}
 
-/** Whether the route is still a candidate of the head, and nothing was purged or deployed since. */
-export function stillHolds({ matched, revision }: FoundFor, head: CacheDecision): boolean {
-  return (
-    revision === head.revision &&
-    head.matched.candidates?.some(({ route }) => route === matched.route) === true
-  )
+/** Whether the route is still a candidate of the head, the call would go to the same pool, and nothing was purged or deployed since. */
+export function stillHolds({ matched, revision, choice }: FoundFor, head: CacheDecision): boolean {
+  if (revision !== head.revision) return false
+  const candidates = candidatesOf(head.matched)
+  if (!choice) return candidates.some(({ route }) => route === matched.route)
+  const { weights } = choice
+  return candidates.some(({ route }) => route.split?.weights === weights) && weights.holds(choice)
 }
 
 /** The notes on a head, as far as they concern its decision. */
@@ -52,13 +57,13 @@ export interface DecisionNotes {
 }
 
 export interface CacheDecisions {
-  /** As `of`, for a head whose body names the model. */
-  open(call: Keyed, matched: OpenMatched, notes?: DecisionNotes): CacheDecision
+  /** As `of`, for a head that does not settle the route or the pool. */
+  open(call: Keyed, matched: Matched, notes?: DecisionNotes): CacheDecision
   /** The decision in the notes, if there is one that is still valid. */
   known(matched: Matched, notes: DecisionNotes): CacheDecision | undefined
   /**
-   * The decision of a head, stored in its notes; a promise if an epoch or token must be loaded first. The decision of an open
-   * match only finds what was remembered for head and body; a call is answered by the decision of its settled route.
+   * The decision of a head, stored in its notes; a promise if an epoch or token must be loaded first. The decision of an
+   * unsettled match only finds what was remembered for head and body; a call is answered by the decision of its settled route.
    */
   of(call: Keyed, matched: Matched, notes?: DecisionNotes): CacheDecision | Promise<CacheDecision>
   /** The decision for a call as if it had these directives. */
@@ -72,7 +77,7 @@ export function createCacheDecisions(keyer: Keyer): CacheDecisions {
     of(call, matched, notes) {
       const before = notes && known(matched, notes)
       if (before) return before
-      if (isOpen(matched)) return open(call, matched, notes)
+      if (isUnsettled(matched)) return open(call, matched, notes)
       return make(call, matched, { directives: parseDirectives(call.headers), notes })
     },
     forDirectives: (call, matched, directives) => make(call, matched, { directives, notes: undefined }),
@@ -83,11 +88,13 @@ export function createCacheDecisions(keyer: Keyer): CacheDecisions {
   }
 
   /** Decides by the head alone. If one of its candidate routes may be cached, a repeat may be a hit. */
-  function open(call: Keyed, matched: OpenMatched, notes: DecisionNotes | undefined): CacheDecision {
+  function open(call: Keyed, matched: Matched, notes: DecisionNotes | undefined): CacheDecision {
     const { revision } = keyer
     const directives = parseDirectives(call.headers)
-    const isKept = matched.candidates.some(
+    const isKept = candidatesOf(matched).some(
       (candidate) =>
+        // Head and body say nothing of the pool.
+        candidate.route.split?.weights.sticky !== 'none' &&
         !isHttpCached(call, candidate) &&
         bypassReason({ ...call, body: NOTHING }, candidate, directives) === undefined,
     )

@@ -33,6 +33,7 @@ export class FastRefusals implements FastRefusal {
     door: 'fast',
     requestId: '',
     route: '',
+    pool: '',
     protocol: '',
     model: undefined,
     tenant: undefined,
@@ -69,6 +70,7 @@ export class FastRefusals implements FastRefusal {
   #tell({ matched, refusal }: Refused, identity: Identity | undefined): void {
     const report = this.#report
     report.route = matched?.route.name ?? ''
+    report.pool = matched?.route.pool
     report.protocol = matched?.protocol.name ?? ''
     report.model = matched?.target.model
     report.tenant = namedTenant(identity)

@@ -69,6 +69,7 @@ export class MemoryHits implements MemoryHit {
       door: 'fast',
       requestId: '',
       route: '',
+      pool: '',
       protocol: '',
       model: undefined,
       tenant: undefined,
@@ -132,6 +133,7 @@ export class MemoryHits implements MemoryHit {
     report.door = writer.door
     report.requestId = writer.requestId
     report.route = matched.route.name
+    report.pool = matched.route.pool
     report.protocol = matched.protocol.name
     report.model = matched.target.model
     report.tenant = namedTenant(identity)

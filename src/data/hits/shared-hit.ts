@@ -179,6 +179,7 @@ function reportOf(
     door: exchange.door,
     requestId: exchange.requestId,
     route: matched.route.name,
+    pool: matched.route.pool,
     protocol: matched.protocol.name,
     model: matched.target.model,
     tenant: namedTenant(exchange.notes.identity),

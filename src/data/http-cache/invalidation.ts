@@ -8,6 +8,7 @@ import type { Answer } from '../../core/reply.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Keyer, Seed } from '../key/keyer.ts'
+import { inEachPool } from '../route/choose-pool.ts'
 import { keepable, type Router } from '../route/routes.ts'
 import { urlDigest } from './node.ts'
 import type { VariantStore } from './variant-store.ts'
@@ -49,7 +50,9 @@ export function createInvalidation(parts: InvalidationParts): Invalidation {
     // Answers to POST are stored under the request body; a POST with another body does not invalidate them.
     const methods = call.method === 'POST' ? READS : [...READS, 'POST']
     const seeds = await Promise.all(
-      methods.map(async (method) => keyer.seed(anybodys(placed, method), matched)),
+      inEachPool(matched).flatMap((pool) =>
+        methods.map(async (method) => keyer.seed(anybodys(placed, method), pool)),
+      ),
     )
     const { ttl, jitter, staleWhileRevalidate, staleIfError } = matched.route.cache
     // A stale answer may be revalidated for as long again, and longer where it may be given.

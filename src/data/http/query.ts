@@ -54,9 +54,9 @@ export function answerToQuery(call: QueryHead, { route }: Matched, answer: Answe
   const vary = [...(route.cache?.vary ?? []), 'origin', ...CHOOSING_FIELDS].join(', ')
   const own = ['ETag', etag, 'Cache-Control', fresh, 'Vary', vary]
   if (has(call.headers, etag))
-    return { reply: { status: 304, headers: own, body: new Uint8Array(0) }, outcome }
+    return { ...answer, reply: { status: 304, headers: own, body: new Uint8Array(0) } }
   const { status, headers, body } = reply
-  return { reply: { status, headers: [...headers, ...own], body }, outcome }
+  return { ...answer, reply: { status, headers: [...headers, ...own], body } }
 }
 
 /**

@@ -8,7 +8,7 @@ import { GatewayError } from '../../core/errors.ts'
 import { namedTenant } from '../../core/identity.ts'
 import type { Log } from '../../core/log.ts'
 import type { Observer } from '../../core/observer.ts'
-import type { Answer, Outcome, Reply } from '../../core/reply.ts'
+import type { Answer, Outcome } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib/deferred.ts'
@@ -21,15 +21,14 @@ import { isWholeReply, sendWhole } from '../exchange/whole-answer.ts'
 import { type FastRefusal, noFastRefusal } from '../hits/fast-refusal.ts'
 import { type MemoryHit, noMemoryHit } from '../hits/memory-hit.ts'
 import type { SharedHit } from '../hits/shared-hit.ts'
-import { tooLarge } from '../http/body.ts'
 import { clientFields } from '../http/headers.ts'
 import { answerToQuery, checkQuery } from '../http/query.ts'
 import { cacheFields } from '../http/status.ts'
-import { MAX_RECORD_BYTES } from '../record/recorder.ts'
-import { isKept, isOpen, keepable, type Matched, type OpenMatched } from '../route/routes.ts'
+import { isOpen, type Matched, type OpenMatched } from '../route/routes.ts'
 import { settle, settleSteps } from '../route/settle.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
 import { ArrivedCall, fieldsOf, timeoutOf } from './arrived-call.ts'
+import { bodyOf } from './call-body.ts'
 import { authenticate, routed } from './identified.ts'
 import { preflightRoute } from './preflight.ts'
 import { AnswerStream, discard } from './stream.ts'
@@ -93,8 +92,7 @@ class RequestHandler implements Timer, Listener<Answer> {
   readonly #began: number
   #call: ArrivedCall | undefined
   #matched: Matched | undefined
-  #outcome: Outcome = NO_OUTCOME
-  #reply: Reply | undefined
+  #answer: Answer | undefined
   #timeoutMs = 0
   #over = false
   #tierMiss: TierMiss | undefined
@@ -220,10 +218,10 @@ class RequestHandler implements Timer, Listener<Answer> {
   }
 
   #send(given: Answer): void {
-    const { reply, outcome } = answerToQuery(this.#call as ArrivedCall, this.#matched as Matched, given)
+    const answer = answerToQuery(this.#call as ArrivedCall, this.#matched as Matched, given)
+    const { reply, outcome } = answer
     if (this.#over) return discard(reply)
-    this.#outcome = outcome
-    this.#reply = reply
+    this.#answer = answer
     const common = clientFields(reply)
     const own = this.#withCors(cacheFields(outcome))
     if (isWholeReply(reply)) {
@@ -293,24 +291,27 @@ class RequestHandler implements Timer, Listener<Answer> {
     const { wheel, observer, clock } = this.#parts
     wheel.disarm(this)
     const matched = this.#matched
+    const { reply, outcome = NO_OUTCOME, pool = matched?.route.pool } = this.#answer ?? NONE_GIVEN
     observer.answered({
       door: this.#exchange.door,
       requestId: this.#exchange.requestId,
       route: matched?.route.name ?? '',
+      pool,
       protocol: matched?.protocol.name ?? '',
       model: matched?.target.model,
       tenant: namedTenant(this.#exchange.notes.identity),
-      status: statusTold(this.#exchange, this.#reply, fault),
-      outcome: this.#outcome,
+      status: statusTold(this.#exchange, reply, fault),
+      outcome,
       ms: clock.now() - this.#began,
       fault: fault?.code,
       limit: fault?.detail.limit,
-      saved: this.#reply?.saved?.(),
+      saved: reply?.saved?.(),
     })
   }
 }
 
 const NO_OUTCOME: Outcome = { kind: 'none' }
+const NONE_GIVEN: Partial<Answer> = {}
 
 const NOTHING = new Uint8Array(0)
 
@@ -319,24 +320,6 @@ function longestTimeout(matched: Matched): number {
   return isOpen(matched)
     ? Math.max(...matched.candidates.map(({ route }) => route.timeout))
     : matched.route.timeout
-}
-
-/** The body: whole if the call may be cached or recorded, if the route depends on it, or if it has arrived; streaming otherwise. */
-function bodyOf(
-  exchange: HttpExchange,
-  matched: Matched,
-  { call, maxBytes }: { call: ArrivedCall; maxBytes: number },
-): Body | Promise<WholeBody> {
-  const { length } = exchange
-  if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes)
-  if (call.isUpgrade) return exchange.stream(maxBytes)
-  if (length === 0) return NOTHING
-  const keyed = matched.route.cache !== undefined && keepable(matched) && isKept(exchange.method)
-  const isLogged = matched.route.log !== undefined && matched.target.prediction
-  const isRecordable = isLogged && (length ?? 0) <= MAX_RECORD_BYTES
-  return keyed || isRecordable || isOpen(matched) || exchange.isBodyHere
-    ? exchange.whole(maxBytes, () => call.signal)
-    : exchange.stream(maxBytes)
 }
 
 function internal(log: Log, error: unknown, requestId: string): GatewayError {

@@ -7,7 +7,7 @@ import { folded } from '../../core/fields.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
-import type { Matched, OpenMatched } from '../route/routes.ts'
+import { candidatesOf, type Matched } from '../route/routes.ts'
 import { audienceOf } from './audience.ts'
 import type { DeploymentToken } from './deployed.ts'
 import type { Deployments } from './deployment.ts'
@@ -47,7 +47,7 @@ export interface Keyer {
    * The digest of all that a head decides for the candidate routes, the body aside. What is found under it and a body
    * belongs to the route and deployment for which it was stored (`FoundFor`).
    */
-  head(call: Keyed, open: OpenMatched): Digest
+  head(call: Keyed, unsettled: Matched): Digest
 }
 
 /** The share of its remaining time that a call may spend on its key: most is for the backend. */
@@ -107,12 +107,12 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   }
 }
 
-function headDigest(call: Keyed, { candidates }: OpenMatched): Digest {
+function headDigest(call: Keyed, unsettled: Matched): Digest {
   const writer = new FieldWriter()
   writer.add(SCHEMA, 'head', call.method, call.host, call.path, call.query, call.principal)
   writer.list(headerAll(call.headers, 'origin'))
   writer.list(meaningOf(call.headers).choosing)
-  for (const { route, protocol, target } of candidates) {
+  for (const { route, protocol, target } of candidatesOf(unsettled)) {
     writer.add(route.name, route.pool, protocol.name, target.verb, route.cache?.scope ?? '')
     for (const name of route.cache?.vary ?? []) writer.list([name, ...spellings(call.headers, name)])
   }

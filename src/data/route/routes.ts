@@ -9,6 +9,7 @@ import type { Sampler } from '../../lib/sampler.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import type { Cors } from './cors.ts'
 import { glob } from './glob.ts'
+import type { PoolWeights } from './pool-weights.ts'
 
 export type RowsMode = 'auto' | 'always' | 'never'
 export type LeaseMode = 'auto' | 'always' | 'never'
@@ -56,7 +57,10 @@ export interface Route {
   }
   /** Dialects to try by path, in order. */
   readonly protocols: readonly Protocol[]
+  /** The empty string: its calls are split over several pools. */
   readonly pool: string
+  /** The pools that its calls are spread over. Left out: all go to `pool`. */
+  readonly split?: RouteSplit | undefined
   /** Backends get the Host that the caller sent instead of their own. */
   readonly keepsHost?: boolean | undefined
   /** Milliseconds a caller of this route waits at most: for the whole answer, or for the head of one that streams. */
@@ -82,6 +86,12 @@ export interface Route {
   readonly log?: Pick<Sampler, 'isDue' | 'takes'> | undefined
 }
 
+export interface RouteSplit {
+  readonly weights: PoolWeights
+  /** The route as it is for calls to each of the pools, in the order of `weights.pools`. */
+  readonly routes: readonly Route[]
+}
+
 export interface Matched {
   readonly route: Route
   readonly protocol: Protocol
@@ -98,8 +108,21 @@ export interface Matched {
 /** A match that depends on the model which the body names. */
 export type OpenMatched = Matched & Required<Pick<Matched, 'candidates'>>
 
+/** A match whose pool is still to be chosen. */
+export type SplitMatched = Matched & { readonly route: { readonly split: RouteSplit } }
+
 export function isOpen(matched: Matched): matched is OpenMatched {
   return matched.candidates !== undefined
+}
+
+/** Whether the head alone does not settle under which route, or in which pool, a call is answered. */
+export function isUnsettled({ candidates, route }: Matched): boolean {
+  return candidates !== undefined || route.split !== undefined
+}
+
+/** The routes that a call may be for. */
+export function candidatesOf(matched: Matched): readonly Matched[] {
+  return matched.candidates ?? [matched]
 }
 
 /**

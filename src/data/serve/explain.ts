@@ -21,6 +21,7 @@ import { endToEnd } from '../http/headers.ts'
 import type { HttpCache } from '../http-cache/http-cache.ts'
 import type { Keyer } from '../key/keyer.ts'
 import { principalOf } from '../key/meaning.ts'
+import { choosePool, isSplit } from '../route/choose-pool.ts'
 import { isOpen, type Matched } from '../route/routes.ts'
 import { settle } from '../route/settle.ts'
 import { parseTarget } from '../route/target.ts'
@@ -62,6 +63,7 @@ export interface ExplainParts {
   readonly memory: string
   readonly splitting: Pick<Splitting, 'reads' | 'splits'>
   readonly wall: () => number
+  readonly random: () => number
 }
 
 /**
@@ -111,7 +113,8 @@ export async function calledBy(
 /** The request comes from an operator, and not over a caller's connection. */
 const NOWHERE = { peer: '' }
 
-export async function explain(parts: ExplainParts, call: Call, matched: Matched): Promise<Explanation> {
+export async function explain(parts: ExplainParts, call: Call, asked: Matched): Promise<Explanation> {
+  const { matched } = isSplit(asked) ? await choosePool(call, asked, parts.random) : { matched: asked }
   const { route, protocol, target } = matched
   const facts = {
     route: route.name,
@@ -138,8 +141,8 @@ export async function explain(parts: ExplainParts, call: Call, matched: Matched)
     split: parts.splitting.reads(matched) === 'rows',
   })
   if ('bypass' in plan) return { ...facts, cacheable: false, reason: plan.bypass }
-  const isSplit = plan.rows !== undefined && parts.splitting.splits(matched, plan)
-  const listed = isSplit ? plan.rows?.slice(0, MAX_ROWS).map(({ digest }) => digest) : undefined
+  const isInRows = plan.rows !== undefined && parts.splitting.splits(matched, plan)
+  const listed = isInRows ? plan.rows?.slice(0, MAX_ROWS).map(({ digest }) => digest) : undefined
   const [whole, ...ofRows] = await locate(parts, [plan.whole, ...(listed ?? [])])
   const rows = listed?.map((digest, i) => {
     const tier = ofRows[i]?.tier

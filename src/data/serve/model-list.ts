@@ -12,6 +12,7 @@ import type { ListedModel, Listing } from '../../protocol/protocol.ts'
 import { isShown } from '../auth/authorize.ts'
 import type { OutgoingFields } from '../http/outgoing-fields.ts'
 import { meaningOf } from '../key/meaning.ts'
+import { inEachPool } from '../route/choose-pool.ts'
 import { type Matched, matchesModel, type Route } from '../route/routes.ts'
 import { requestHeaders } from '../rows/row-request.ts'
 import type { AskBackend } from '../upstream/ask-backend.ts'
@@ -54,10 +55,12 @@ export function createModelList({ members, ask, outgoing, forward, clock }: Mode
   return async function answer(call, matched) {
     const listing = matched.protocol.listing as Listing
     const { model } = matched.target
-    const sources = (matched.gathered ?? []).filter(
-      (source) =>
-        isShown(source, call.identity) && (model === undefined || matchesModel(source.route, model)),
-    )
+    const sources = (matched.gathered ?? [])
+      .flatMap(inEachPool)
+      .filter(
+        (source) =>
+          isShown(source, call.identity) && (model === undefined || matchesModel(source.route, model)),
+      )
     const [first] = sources
     if (!first) throw new GatewayError('unknownModel', `no route takes the model ${JSON.stringify(model)}`)
     const lists = await Promise.all(sources.flatMap((source) => listsOf(call, source, listing)))

@@ -33,7 +33,8 @@ import { replyFrom } from '../hits/ready-answers.ts'
 import type { HttpCache } from '../http-cache/http-cache.ts'
 import { type Forms, suits } from '../key/forms.ts'
 import { rawDigest, rawDigestSteps } from '../key/raw.ts'
-import { isHttpWrite, isOpen, type Matched } from '../route/routes.ts'
+import type { Chosen } from '../route/choose-pool.ts'
+import { isHttpWrite, isUnsettled, type Matched } from '../route/routes.ts'
 import { type LookupContext, rawOf, type TierMiss } from '../rows/lookup-context.ts'
 import { RowLookups } from '../rows/row-lookups.ts'
 import type { Splitting } from '../rows/splitting.ts'
@@ -62,17 +63,27 @@ export type Pipeline = (
   tierMiss?: TierMiss,
 ) => Answer | Awaitable<Answer>
 
-/** A call whose head was read. */
-type Opening = Pick<LookupContext, 'call' | 'matched' | 'began'> & {
+/** What was found out of a call before the pipeline. */
+export interface CallNotes {
+  readonly notes: HeadNotes | undefined
   readonly tierMiss: TierMiss | undefined
-  /** The decision of the head alone, if the body names the model. */
-  readonly open: CacheDecision | undefined
 }
+
+/** The pipeline of a call whose pool is known (`traffic.ts`). */
+export type PoolPipeline = (call: Call, chosen: Chosen, known: CallNotes) => Answer | Awaitable<Answer>
+
+/** A call whose head was read. */
+type Opening = Chosen &
+  Pick<LookupContext, 'call' | 'began'> & {
+    readonly tierMiss: TierMiss | undefined
+    /** The decision of the head alone, if it does not settle the route or the pool. */
+    readonly open: CacheDecision | undefined
+  }
 
 /** A call whose raw bytes were digested. */
 type Known = Omit<LookupContext, 'plan' | 'rows' | 'lookups' | 'isTierMiss' | 'form' | 'isShown'> & Opening
 
-export function createPipeline(stages: Stages): Pipeline {
+export function createPoolPipeline(stages: Stages): PoolPipeline {
   const {
     decisions,
     cache,
@@ -89,9 +100,9 @@ export function createPipeline(stages: Stages): Pipeline {
   } = stages
   const lookup = new Lookup(stages)
 
-  return function answer(call, matched, notes, tierMiss) {
-    const answering = opened(call, matched, notes, tierMiss)
-    return isHttpWrite(call, matched) ? afterWrite(call, answering) : answering
+  return function answer(call, chosen, known) {
+    const answering = opened(call, chosen, known)
+    return isHttpWrite(call, chosen.matched) ? afterWrite(call, answering) : answering
   }
 
   /** Invalidates what a write has changed before its answer goes out (RFC 9111, section 4.4). */
@@ -101,10 +112,14 @@ export function createPipeline(stages: Stages): Pipeline {
     return answer
   }
 
-  function opened(...[call, matched, notes, tierMiss]: Parameters<Pipeline>): Answer | Awaitable<Answer> {
+  function opened(
+    call: Call,
+    { matched, choice }: Chosen,
+    { notes, tierMiss }: CallNotes,
+  ): Answer | Awaitable<Answer> {
     const head = notes?.matched
-    const open = head && isOpen(head) ? decisions.open(call, head, notes) : undefined
-    const opening = { call, matched, began: cache.mark(), tierMiss, open }
+    const open = head && isUnsettled(head) ? decisions.open(call, head, notes) : undefined
+    const opening = { call, matched, choice, began: cache.mark(), tierMiss, open }
     const decision = decisions.of(call, matched, open ? settledNotes(notes) : notes)
     return decision instanceof Promise
       ? after(decision, (known) => admitted(opening, known))
@@ -150,15 +165,27 @@ export function createPipeline(stages: Stages): Pipeline {
   }
 
   function known(
-    { call, matched, began, tierMiss, open }: Opening,
+    { call, matched, choice, began, tierMiss, open }: Opening,
     { directives, key, revision }: CacheDecision,
     body: WholeBody,
     repeat: Digest,
   ): Answer | Awaitable<Answer> {
     const { seed } = key as DecisionKey
-    const foundFor = open && { matched, revision }
+    const foundFor = open?.key && { matched, revision, choice }
     // Written out: spreading an object costs as much as a look-up.
-    return digested({ call, matched, directives, body, seed, repeat, foundFor, began, tierMiss, open })
+    return digested({
+      call,
+      matched,
+      choice,
+      directives,
+      body,
+      seed,
+      repeat,
+      foundFor,
+      began,
+      tierMiss,
+      open,
+    })
   }
 
   function digested(found: Known): Answer | Awaitable<Answer> {

@@ -18,6 +18,29 @@ export const parts: ReadonlyArray<readonly [name: string, yaml: string, wanted: 
     ['5:11: routes[0].pool: there is no such pool (did you mean "ranker"?)'],
   ],
   [
+    'a split over an unknown pool, and over one twice',
+    `${POOLS}routes:\n  - split: [ { pool: rankr, weight: 1 }, { pool: ranker, weight: 1 }, { pool: ranker, weight: 2 } ]\n`,
+    [
+      '5:22: routes[0].split[0].pool: there is no such pool (did you mean "ranker"?)',
+      '5:79: routes[0].split[2].pool: this pool is named already',
+    ],
+  ],
+  [
+    'a split that gives nothing to anybody',
+    `${POOLS}routes:\n  - split: [ { pool: ranker, weight: 0 } ]\n`,
+    ['5:12: routes[0].split: one weight at least must be over 0'],
+  ],
+  [
+    'a split beside a pool',
+    `${POOLS}routes:\n  - pool: ranker\n    split: [ { pool: ranker, weight: 1 } ]\n`,
+    ['5:11: routes[0].pool: the route has a split already (name its pools in split, and leave pool out)'],
+  ],
+  [
+    'sticky without a split',
+    `${POOLS}routes:\n  - pool: ranker\n    sticky: caller\n`,
+    ['6:13: routes[0].sticky: the route has no split (leave it out, or write split)'],
+  ],
+  [
     'a route to a pool far from all',
     `${POOLS}routes:\n  - pool: x\n`,
     ['5:11: routes[0].pool: there is no such pool (pools: ranker, embedder)'],

@@ -19,7 +19,8 @@ import { principalOf } from '../../../../src/data/key/meaning.ts'
 import { encodingOf, rawDigest, rawPrefix } from '../../../../src/data/key/raw.ts'
 import { createRouter } from '../../../../src/data/route/routes.ts'
 import { createCompose } from '../../../../src/data/serve/compose.ts'
-import { createPipeline } from '../../../../src/data/serve/pipeline.ts'
+import { createPoolPipeline } from '../../../../src/data/serve/pipeline.ts'
+import { createTraffic } from '../../../../src/data/serve/traffic.ts'
 import { Wheel } from '../../../../src/lib/wheel.ts'
 import { tfserving } from '../../../../src/protocol/tfserving/tfserving.ts'
 import { FakeClock } from '../../../support/fake-clock.ts'
@@ -71,12 +72,13 @@ function setup() {
 
   const behindMemory = () => expect.unreachable('it is answered from memory')
   const parts = { forward: behindMemory, observer, clock, memory: 'memory' }
-  const pipeline = createPipeline({
+  const answer = createPoolPipeline({
     ...parts,
     ...{ decisions, ready, admission, aliases: undefined },
     cache: { mark: () => 0 },
     compose: createCompose(parts as never),
   } as never)
+  const pipeline = createTraffic({ answer, random: Math.random })
   const ingress = createIngress({
     live: () => live,
     answer: pipeline,

@@ -1,0 +1,25 @@
+/** The schema of traffic: over which pools the calls of a route are spread. */
+import * as z from 'zod'
+import { refuse } from './fields.ts'
+
+/** Most pools of a split: each call looks at all of them. */
+const MAX_POOLS = 64
+
+const weighted = z.strictObject({
+  pool: z.string().describe('A pool or an embedded model.'),
+  weight: z
+    .number()
+    .min(0)
+    .max(1_000_000)
+    .describe('Its part of the calls, beside the other weights; 0: none.'),
+})
+
+export const split = z
+  .array(weighted)
+  .min(1)
+  .max(MAX_POOLS)
+  .superRefine((pools, ctx) => {
+    if (pools.every(({ weight }) => weight === 0)) refuse(ctx, 'one weight at least must be over 0')
+  })
+
+export const sticky = z.enum(['input', 'caller', 'none'])

@@ -1,0 +1,58 @@
+/** Checks of the pools that routes name. They read the input before the schema does. */
+import { type Issue, suggest } from './messages.ts'
+import { type Path, property } from './walk.ts'
+
+const problem = (path: Path, message: string, fix?: string): Issue => ({
+  path,
+  message,
+  at: 'value',
+  ...(fix === undefined ? {} : { fix }),
+})
+
+/** `known`: the names of all pools. */
+export function trafficIssues(input: unknown, known: readonly string[]): Issue[] {
+  // Problems of the pools themselves are reported already.
+  if (known.length === 0 && Array.isArray(property(input, 'pools'))) return []
+  const routes = property(input, 'routes')
+  return (Array.isArray(routes) ? routes : []).flatMap((route: unknown, i) => [
+    ...mainPool(route, i, known),
+    ...splitPools(route, i, known),
+  ])
+}
+
+function mainPool(route: unknown, i: number, known: readonly string[]): Issue[] {
+  const path = ['routes', i, 'pool']
+  const name = property(route, 'pool')
+  const isSplit = property(route, 'split') !== undefined
+  if (isSplit) return name === undefined ? [] : [problem(path, 'the route has a split already', ONE_OF)]
+  if (property(route, 'sticky') !== undefined)
+    return [problem(['routes', i, 'sticky'], 'the route has no split', 'leave it out, or write split')]
+  if (name === undefined && known.length === 1) return []
+  return name === undefined ? [problem(path, 'is required', choices(known))] : unknownPool(path, name, known)
+}
+
+const ONE_OF = 'name its pools in split, and leave pool out'
+
+function splitPools(route: unknown, i: number, known: readonly string[]): Issue[] {
+  const seen = new Set<unknown>()
+  return list(property(route, 'split')).flatMap((entry, at) => {
+    const path = ['routes', i, 'split', at, 'pool']
+    const name = property(entry, 'pool')
+    if (name !== undefined && seen.has(name)) return [problem(path, 'this pool is named already')]
+    seen.add(name)
+    return unknownPool(path, name, known)
+  })
+}
+
+function unknownPool(path: Path, name: unknown, known: readonly string[]): Issue[] {
+  if (typeof name !== 'string' || known.includes(name)) return []
+  return [problem(path, 'there is no such pool', suggest(name, known).fix ?? choices(known))]
+}
+
+function choices(known: readonly string[]): string {
+  return known.length === 0 ? 'there are no pools' : `pools: ${known.join(', ')}`
+}
+
+function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
+}
