@@ -37,6 +37,7 @@ const nobody: Observer = {
   failed() {},
   retried() {},
   hedged() {},
+  waited() {},
   tier() {},
   splitting() {},
   rows() {},

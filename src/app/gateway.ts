@@ -10,11 +10,12 @@ import type { Certificates } from '../control/certificates/certificates.ts'
 import { DeclaredForms } from '../control/deployments/declared-forms.ts'
 import { Versions } from '../control/deployments/versions.ts'
 import { createProbe } from '../control/health/probe.ts'
-import { Registry } from '../control/registry/registry.ts'
+import type { Registry } from '../control/registry/registry.ts'
 import { ALONE } from '../control/scale/alone.ts'
 import type { AddressRules, HostPort } from '../core/addresses.ts'
 import type { SharedStore } from '../core/shared.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
+import { Delay } from '../lib/delay.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import { createMetrics, type Metrics } from '../obs/metrics.ts'
 import { AdminCallers } from './admin-callers.ts'
@@ -25,10 +26,19 @@ import { Discovery } from './discovery.ts'
 import { Ejections } from './ejections.ts'
 import { EmbeddedModels } from './embedded-models.ts'
 import { secureScalers } from './emitters.ts'
-import { type GatewayParts, problemsOf, stopListening, tick, unservedModels } from './gateway-parts.ts'
+import { measureGateway, measureReloads, type Problems } from './gateway-metrics.ts'
+import {
+  closeParts,
+  createRegistry,
+  type GatewayParts,
+  problemsOf,
+  tick,
+  unservedModels,
+} from './gateway-parts.ts'
 import { knownNames } from './known-names.ts'
 import type { LoadedParts } from './parts.ts'
 import { createScaleGroup, createShared, createSharedLimits, openPeers } from './peers.ts'
+import { measurePools } from './pool-metrics.ts'
 import { workerCount } from './ports.ts'
 import { createProbing, startProbing } from './probing.ts'
 import { Scaling } from './scaling.ts'
@@ -62,17 +72,18 @@ export class Gateway {
   readonly #certificates: Certificates
   readonly #tls: LiveTls
   readonly #callers: AdminCallers
+  readonly #announcement: Delay
   readonly #keyMissing = async (jwks: string) => this.#parts?.credentials.keyMissing(jwks)
   #settings: Settings
   #parts: GatewayParts | undefined
   #isOpen = false
   #draining = false
-  /** Set while the gateway waits before it closes the port: ends the wait. */
-  #hurry: (() => void) | undefined
   #ticking: NodeJS.Timeout | undefined
   #preparing: (() => void) | undefined
   /** Embedded models that have been ready once. The gateway is not ready before all of them were. */
   readonly #started = new Set<string>()
+  /** To be called when settings were refused; `reload` tells of those that it has applied. */
+  readonly reloaded: (isApplied: boolean) => void
   /** Messages of the reload for /readyz. */
   notes: () => readonly string[] = () => []
 
@@ -80,6 +91,7 @@ export class Gateway {
     this.#options = options
     this.#clock = options.clock ?? systemClock
     this.#random = options.random ?? Math.random
+    this.#announcement = new Delay(this.#clock)
     this.#settings = options.settings
     this.#certificates = createCertificates({
       clock: this.#clock,
@@ -89,9 +101,12 @@ export class Gateway {
     })
     this.#tls = new LiveTls(this.#certificates.material)
     this.#callers = new AdminCallers({ ...options, clock: this.#clock, keyMissing: this.#keyMissing })
-    this.metrics.gauge('infergate_workers', 'Data workers that take calls.', () => [
-      { labels: {}, value: this.#parts?.data.listening ?? 0 },
-    ])
+    this.reloaded = measureReloads(this.metrics, () => this.#clock.wall())
+    measureGateway(this.metrics, {
+      log: options.log,
+      ready: () => this.#ready(),
+      problems: () => this.#problems(),
+    })
   }
 
   /** Opens both listeners. Rejects with an Error that names the fix; then nothing is left open. */
@@ -167,7 +182,7 @@ export class Gateway {
     this.#options.log.setLevel(settings.log.level)
     this.#settings = settings
     for (const view of parts.registry.views()) parts.data.apply(view)
-    this.metrics.count('infergate_config_reloads_total', { outcome: 'applied' })
+    this.reloaded(true)
   }
 
   /**
@@ -181,28 +196,18 @@ export class Gateway {
     this.#certificates.stop()
     if (isAnnounced && this.#isOpen) await this.#announce(this.#settings.server.shutdownDelay)
     log.info('gateway.draining', { timeoutMs: this.#settings.server.drainTimeout })
-    const closing = async (what: string, work: (() => Promise<unknown>) | undefined) => {
-      await work?.().catch((error: unknown) => log.warn('gateway.stop', { what, error: String(error) }))
+    const drained = () => {
+      clearInterval(this.#ticking)
+      this.#preparing?.()
     }
-    const parts = this.#parts
-    await closing('listener', parts && (() => parts.data.drain(this.#settings.server.drainTimeout)))
-    parts?.health.stop()
-    clearInterval(this.#ticking)
-    this.#preparing?.()
-    if (parts) stopListening(parts)
-    await closing('limits', parts && (() => parts.sharedLimits.close()))
-    await closing('models', parts && (() => parts.models.stop()))
-    await closing('admin', parts && (() => parts.admin.close()))
-    parts?.registry.close()
-    await closing('data', parts && (() => parts.data.close()))
+    const drainMs = this.#settings.server.drainTimeout
+    if (this.#parts) await closeParts(this.#parts, { log, drainMs, drained })
     log.info('gateway.stopped')
   }
 
   /** Ends the shutdown delay, in which calls are still taken; returns false where it is not in progress. */
   hurry(): boolean {
-    const hurry = this.#hurry
-    hurry?.()
-    return hurry !== undefined
+    return this.#announcement.cut()
   }
 
   /**
@@ -212,12 +217,7 @@ export class Gateway {
     if (delayMs === 0) return
     this.#options.log.info('gateway.leaving', { delayMs })
     this.#parts?.data.leave()
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const cancel = this.#clock.after(delayMs, resolve)
-    this.#hurry = resolve
-    await promise
-    cancel()
-    this.#hurry = undefined
+    await this.#announcement.wait(delayMs)
   }
 
   /** Takes over changed certificates for new connections; open ones stay as they are. */
@@ -254,12 +254,7 @@ export class Gateway {
     const customParts = parts?.parts ?? {}
     const clock = this.#clock
     const random = this.#random
-    const registry = new Registry({
-      clock,
-      log,
-      random,
-      inflight: (slot) => data.inflight(slot),
-    })
+    const registry = createRegistry({ clock, log, random, data, metrics: this.metrics })
     const pools = () => Object.keys(this.#settings.pools)
     const shared =
       store && createShared(store, { registry, data, clock, log, pools, settings: this.#settings })
@@ -285,6 +280,7 @@ export class Gateway {
     const tls = this.#tls
     const seen = { registry, data, clock, log, random, tls, metrics: this.metrics }
     const settings = () => this.#settings
+    measurePools(seen, settings)
     const { health, loads, probed } = createProbing({ ...seen, probe, settings, credential })
     const forms = new DeclaredForms({ registry, clock, probe, declared: (form) => data.declareForm(form) })
     const versions = new Versions({
@@ -342,9 +338,13 @@ export class Gateway {
   #ready(): { ok: boolean; reasons: readonly string[] } {
     if (this.#draining) return { ok: false, reasons: ['draining: the gateway is going down'] }
     const unserved = unservedModels(this.#settings, this.#started)
-    // These are reported, but do not make it unready.
-    const away = this.#parts ? problemsOf(this.#parts) : []
-    const notes = [...away, ...this.#certificates.reasons, ...this.notes()]
+    const notes = Object.values(this.#problems()).flat()
     return { ok: this.#isOpen && unserved.length === 0, reasons: [...unserved, ...notes] }
+  }
+
+  /** These are reported, but do not make it unready. */
+  #problems(): Problems {
+    const found = this.#parts ? problemsOf(this.#parts) : {}
+    return { ...found, certificates: this.#certificates.reasons, config: this.notes() }
   }
 }

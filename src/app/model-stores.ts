@@ -35,7 +35,7 @@ export class ModelStores {
 
   constructor(options: ModelStoresOptions) {
     this.#options = options
-    options.metrics.gauge('infergate_model_store_up', '0: the store of a model is away.', () =>
+    options.metrics.gauge('infergate_model_store_up', () =>
       [...this.#followers].map(([model, { isAway }]) => ({ labels: { model }, value: isAway ? 0 : 1 })),
     )
   }

@@ -9,6 +9,7 @@ import { localAddresses } from '../control/registry/addresses.ts'
 import { addressRefusal, createAddressRules, type HostPort } from '../core/addresses.ts'
 import type { PoolView } from '../core/backend.ts'
 import { GatewayError } from '../core/errors.ts'
+import type { Observer, WaitEnding } from '../core/observer.ts'
 import { type ClientOptions, Clients } from '../data/backend/clients.ts'
 import { BackendPool } from '../data/backend/pool.ts'
 import type { PoolTraffic } from '../data/backend/traffic.ts'
@@ -34,6 +35,7 @@ export interface PoolsParts {
   readonly clock: Clock
   readonly wheel: Wheel
   readonly random: () => number
+  readonly observer: Pick<Observer, 'waited'>
   /** The gateway's own listeners: a backend at such an address is refused. */
   readonly ownListeners: () => readonly HostPort[]
   /** Longest pause between two parts of an answer, in milliseconds. */
@@ -149,10 +151,11 @@ export class Pools {
   }
 
   #newPool(name: string, settings: PoolSettings | undefined, tuning: PoolTuning): BackendPool {
-    const { table, outliers, policies, clock, random, wheel } = this.#parts
+    const { table, outliers, policies, clock, random, wheel, observer } = this.#parts
     const clients = new Clients(this.#clientOptions(name, settings), wheel)
     clients.authorize(this.#credentials[name])
-    return new BackendPool({ name, table, state: outliers, clients, policies, clock, random }, tuning)
+    const waited = (ending: WaitEnding, ms?: number) => observer.waited(name, ending, ms)
+    return new BackendPool({ name, table, state: outliers, clients, policies, clock, random, waited }, tuning)
   }
 
   #onBell(): void {

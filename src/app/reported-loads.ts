@@ -39,7 +39,7 @@ function showLoads({ metrics, registry, data, settings }: ReportedLoadsParts): v
         of(slot).map(({ labels, value }) => ({ labels: { pool, backend: id, ...labels }, value })),
       )
     })
-  metrics.gauge('infergate_backend_reported_calls', 'Calls that a backend says it has, by state.', () =>
+  metrics.gauge('infergate_backend_reported_calls', () =>
     samples((slot) => {
       const load = data.reportedLoad(slot)
       if (typeof load === 'string') return []
@@ -49,23 +49,17 @@ function showLoads({ metrics, registry, data, settings }: ReportedLoadsParts): v
       )
     }),
   )
-  metrics.gauge(
-    'infergate_backend_reported_utilization',
-    'The share of its KV cache, or of itself, that a backend says is in use.',
-    () =>
-      samples((slot) => {
-        const load = data.reportedLoad(slot)
-        const value = typeof load === 'string' ? undefined : load.utilization
-        return value === undefined ? [] : [{ labels: {}, value }]
-      }),
+  metrics.gauge('infergate_backend_reported_utilization', () =>
+    samples((slot) => {
+      const load = data.reportedLoad(slot)
+      const value = typeof load === 'string' ? undefined : load.utilization
+      return value === undefined ? [] : [{ labels: {}, value }]
+    }),
   )
-  metrics.gauge(
-    'infergate_backend_load_unknown',
-    '1: there is no report of the load of a backend, or it is ignored, and why.',
-    () =>
-      samples((slot) => {
-        const load = data.reportedLoad(slot)
-        return typeof load === 'string' ? [{ labels: { reason: LOAD_FAULTS[load] }, value: 1 }] : []
-      }),
+  metrics.gauge('infergate_backend_load_unknown', () =>
+    samples((slot) => {
+      const load = data.reportedLoad(slot)
+      return typeof load === 'string' ? [{ labels: { reason: LOAD_FAULTS[load] }, value: 1 }] : []
+    }),
   )
 }

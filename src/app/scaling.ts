@@ -8,6 +8,7 @@ import { type PoolSample, type ScaledPool, type ScaleGroup, Scaler } from '../co
 import type { Emitter, ScaleSignal } from '../control/scale/signal.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
+import type { FamilyName } from '../obs/families.ts'
 import type { Metrics, Sample } from '../obs/metrics.ts'
 import { type EmitSettings, openEmitter } from './emitters.ts'
 import type { Parts } from './parts.ts'
@@ -143,56 +144,33 @@ export class Scaling {
 
   #expose(): void {
     const { metrics } = this.#options
-    const gauge = (name: string, help: string, value: (signal: ScaleSignal) => number | undefined) =>
-      metrics.gauge(name, help, () =>
+    const gauge = (
+      name: FamilyName<'gauge'>,
+      value: (decision: ScaleSignal['decision']) => number | undefined,
+    ) =>
+      metrics.gauge(name, () =>
         this.#scaler.names().flatMap((pool): Sample[] => {
           const signal = this.signal(pool)
-          const found = signal && value(signal)
+          const found = signal && value(signal.decision)
           return found === undefined ? [] : [{ labels: { pool }, value: found }]
         }),
       )
-    gauge('infergate_scale_desired_replicas', 'Replicas there should be.', (s) => s.decision.desired)
-    gauge('infergate_scale_ready_replicas', 'Replicas that serve.', (s) => s.decision.ready)
-    gauge('infergate_scale_starting_replicas', 'Replicas on their way.', (s) => s.decision.starting)
-    gauge(
-      'infergate_scale_misses_per_second',
-      'Calls that need a backend, as the scaler sees them.',
-      (s) => s.decision.signals.missesPerSecond,
-    )
-    gauge(
-      'infergate_scale_hit_ratio',
-      'Share of the calls that need none.',
-      (s) => s.decision.signals.hitRatio,
-    )
-    gauge(
-      'infergate_scale_concurrency',
-      'Calls at the backends and waiting.',
-      (s) => s.decision.signals.concurrency.mean,
-    )
-    gauge(
-      'infergate_scale_concurrency_p95',
-      'What 95 % of the tenths of a second stay under.',
-      (s) => s.decision.signals.concurrency.p95,
-    )
-    gauge('infergate_scale_busy_slots', 'Slots the misses keep busy.', (s) => s.decision.signals.erlangs)
-    gauge('infergate_scale_needed_slots', 'Slots the promise needs.', (s) => s.decision.signals.slotsNeeded)
-    gauge(
-      'infergate_scale_tokens_per_second',
-      'Tokens that the misses ask for, where a pool is scaled by them.',
-      (s) => s.decision.signals.tokens?.perSecond,
-    )
-    gauge(
-      'infergate_scale_replica_tokens_per_second',
-      'Tokens that a replica makes within the promise.',
-      (s) => s.decision.signals.tokens?.replicaPerSecond,
-    )
-    gauge('infergate_scale_queue', 'Calls that wait.', (s) => s.decision.signals.queue)
-    gauge('infergate_scale_ineffective', '1: the last replicas did not help.', (s) =>
-      Number(s.decision.scalingIneffective),
-    )
-    gauge('infergate_scale_slo_feasible', '0: no number of replicas keeps the promise.', (s) =>
-      Number(s.decision.sloFeasible),
-    )
+    gauge('infergate_scale_desired_replicas', ({ desired }) => desired)
+    gauge('infergate_scale_max_replicas', ({ max }) => max)
+    gauge('infergate_scale_capped', ({ isCapped }) => Number(isCapped))
+    gauge('infergate_scale_ready_replicas', ({ ready }) => ready)
+    gauge('infergate_scale_starting_replicas', ({ starting }) => starting)
+    gauge('infergate_scale_misses_per_second', ({ signals }) => signals.missesPerSecond)
+    gauge('infergate_scale_hit_ratio', ({ signals }) => signals.hitRatio)
+    gauge('infergate_scale_concurrency', ({ signals }) => signals.concurrency.mean)
+    gauge('infergate_scale_concurrency_p95', ({ signals }) => signals.concurrency.p95)
+    gauge('infergate_scale_busy_slots', ({ signals }) => signals.erlangs)
+    gauge('infergate_scale_needed_slots', ({ signals }) => signals.slotsNeeded)
+    gauge('infergate_scale_tokens_per_second', ({ signals }) => signals.tokens?.perSecond)
+    gauge('infergate_scale_replica_tokens_per_second', ({ signals }) => signals.tokens?.replicaPerSecond)
+    gauge('infergate_scale_queue', ({ signals }) => signals.queue)
+    gauge('infergate_scale_ineffective', ({ scalingIneffective }) => Number(scalingIneffective))
+    gauge('infergate_scale_slo_feasible', ({ sloFeasible }) => Number(sloFeasible))
   }
 }
 

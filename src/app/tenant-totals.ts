@@ -51,32 +51,26 @@ export class TenantTotals {
   measure(metrics: Pick<Metrics, 'counter'>): void {
     metrics.counter(
       'infergate_tenant_calls_total',
-      'Calls of a tenant, by what the cache did.',
       this.#samples('cache', ({ calls }) => calls),
     )
     metrics.counter(
       'infergate_tenant_hits_total',
-      'Calls of a tenant that a cache has answered, by tier.',
       this.#samples('tier', ({ hits }) => hits),
     )
     metrics.counter(
       'infergate_tenant_rows_total',
-      'Rows of answered calls of a tenant; a call that is not read into rows is one.',
       this.#samples('result', ({ rows }) => rows),
     )
     metrics.counter(
       'infergate_tenant_tokens_total',
-      'Tokens that backends have taken for a tenant with a limit of tokens, by type.',
       this.#samples('type', ({ tokens }) => tokens),
     )
     metrics.counter(
       'infergate_tenant_saved_tokens_total',
-      'Tokens of generations that a tenant was given without the work of a backend, by type.',
       this.#samples('type', ({ savedTokens }) => savedTokens),
     )
     metrics.counter(
       'infergate_tenant_refused_total',
-      'Calls of a tenant that were refused, by reason; without a name: who sent them was not known.',
       this.#samples('reason', ({ refused }) => refused),
     )
   }

@@ -46,14 +46,11 @@ export function createCertificates(
   options: CertificatesOptions & { readonly metrics: Metrics },
 ): Certificates {
   const certificates = new Certificates(options)
-  options.metrics.gauge(
-    'infergate_tls_certificate_expiry_timestamp_seconds',
-    'When a certificate of the gateway expires, in seconds since 1970.',
-    () =>
-      certificates.expiring.map(({ name, file, notAfter }) => ({
-        labels: { tls: name, file },
-        value: notAfter / 1000,
-      })),
+  options.metrics.gauge('infergate_tls_certificate_expiry_timestamp_seconds', () =>
+    certificates.expiring.map(({ name, file, notAfter }) => ({
+      labels: { tls: name, file },
+      value: notAfter / 1000,
+    })),
   )
   return certificates
 }

@@ -3,9 +3,9 @@
  * command is loaded, since most of a start is loading code.
  */
 import { Command, CommanderError } from 'commander'
+import { ownVersion } from '../app/version.ts'
 import { MissingPackageError } from '../lib/optional-packages.ts'
 import { UserError } from './user-error.ts'
-import { ownVersion } from './version.ts'
 
 const HELP = `
 Examples:

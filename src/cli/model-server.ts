@@ -9,6 +9,7 @@
 import { accessSync, constants } from 'node:fs'
 import { hostname } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { ownVersion } from '../app/version.ts'
 import type { HostPort } from '../core/addresses.ts'
 import { POOLINGS, type Pooling } from '../model/embedding/options.ts'
 import { ModelError, reasonOf } from '../model/error.ts'
@@ -16,7 +17,6 @@ import type { ModelSource } from '../model/repository.ts'
 import { type ModelService, type RegistrationTerms, serveModels } from '../model/serve.ts'
 import { createLog } from '../obs/log.ts'
 import { UserError } from './user-error.ts'
-import { ownVersion } from './version.ts'
 
 const LEASE_TTL_MS = 15_000
 const DRAIN_MS = 30_000

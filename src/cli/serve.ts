@@ -182,14 +182,13 @@ function reloading(
     settings,
     async load() {
       const loaded = await load()
-      if ('problems' in loaded)
-        gateway.metrics.count('infergate_config_reloads_total', { outcome: 'refused' })
-      else warn(log, loaded)
+      if (!('problems' in loaded)) warn(log, loaded)
       return loaded
     },
     changed: changedSettings,
     needRestart: restartNeeded,
     apply: (next) => gateway.reload(next),
+    refused: () => gateway.reloaded(false),
   })
   gateway.notes = () => reload.reasons
   // To the end it is a word about the file: a signal that nobody hears any more would end the process while it drains.

@@ -27,6 +27,8 @@ export interface ReloadOptions<S> {
   changed(present: S, next: S): readonly string[]
   /** Applies what can change live. An error refuses the file; the settings in force stay. */
   apply(next: S, present: S): void | Promise<void>
+  /** Called when a file was refused. */
+  readonly refused?: () => void
   readonly pollMs?: number
 }
 
@@ -121,6 +123,7 @@ export class Reload<S> {
   #refuse(problems: readonly string[]): void {
     const [first = 'no reason given', ...more] = problems
     this.#problem = more.length === 0 ? first : `${first} (and ${more.length} more)`
+    this.#options.refused?.()
     this.#options.log.error('config.refused', { file: this.#options.file, problems: problems.slice(0, 20) })
   }
 

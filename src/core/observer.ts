@@ -38,6 +38,12 @@ export interface Generated {
   readonly perTokenMs?: number | undefined
 }
 
+/**
+ * `served`; `left`: the caller has; `gone`: no backend is left that could serve it; refused before it waited as the queue is
+ * `full`, or it would `wait` too long; dropped while it waited, as it came `late` or the queue `shed` it.
+ */
+export type WaitEnding = 'served' | 'left' | 'gone' | 'full' | 'wait' | 'late' | 'shed'
+
 export interface Observer {
   /** A call was answered. The object is reused by the caller: an observer that keeps it copies it. */
   answered(answered: Answered): void
@@ -53,6 +59,8 @@ export interface Observer {
   retried(pool: string, reason: string): void
   /** A hedge was sent beside a late attempt: `won` or `lost`. */
   hedged(pool: string, outcome: string): void
+  /** A call waits no longer for a backend; `ms` is undefined where it was not let wait. `ending`: see `WaitEnding`. */
+  waited(pool: string, ending: WaitEnding, ms: number | undefined): void
   tier(name: string, operation: string, outcome: string, ms: number): void
   /** A model is now answered row by row (`proved`), or no longer (`refused`, `suspended`). */
   splitting(model: string, state: string): void

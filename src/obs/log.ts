@@ -11,6 +11,8 @@ export type Level = 'debug' | 'info' | 'warn' | 'error'
 export interface ProcessLog extends Log {
   debug(event: string, fields?: Record<string, unknown>): void
   readonly level: Level
+  /** Lines that could not be written so far. */
+  readonly lost: number
   setLevel(level: Level): void
   /** Writes what is buffered, for at most a second and not at all where writing fails. Nothing is logged afterwards. */
   close(): Promise<void>
@@ -49,6 +51,9 @@ export function createLog(options: { readonly level: Level; readonly file?: stri
     get level() {
       return level
     },
+    get lost() {
+      return sink.lost
+    },
     setLevel(next) {
       level = next
       logger.level = next
@@ -61,6 +66,7 @@ export function createLog(options: { readonly level: Level; readonly file?: stri
 function openSink(file: string | number, lostLines: (count: number) => void) {
   const sink = destination({ dest: file, sync: false, minLength: 0, maxLength: MAX_BUFFERED_BYTES })
   let lost = 0
+  let toldLost = 0
   let isWriting = false
   let isClosed = false
   const waiting: (() => void)[] = []
@@ -82,12 +88,15 @@ function openSink(file: string | number, lostLines: (count: number) => void) {
     lost++
   })
   sink.on('drain', () => {
-    if (lost === 0) return
-    const count = lost
-    lost = 0
+    if (lost === toldLost) return
+    const count = lost - toldLost
+    toldLost = lost
     lostLines(count)
   })
   return {
+    get lost() {
+      return lost
+    },
     write(line: string) {
       if (isClosed) return
       isWriting = true

@@ -10,6 +10,7 @@ import { outcomeLabel } from '../core/reply.ts'
 import { BoundedNames } from './bounded.ts'
 import { AttemptCounts, CallCounts, type Times, time, times } from './call-counts.ts'
 import type { Exposition, MetricSource, MetricsSnapshot, Sample, Value } from './exposition.ts'
+import { FAMILIES, type FamilyName, type LabelsOf } from './families.ts'
 import { GenerationCounts } from './generation-counts.ts'
 import { Tally } from './tally.ts'
 
@@ -25,10 +26,10 @@ export interface Metrics extends Observer {
   /** What this thread has counted, for another one that exposes it. */
   snapshot(): Promise<MetricsSnapshot>
   /** Registers a gauge that is read at each scrape. */
-  gauge(name: string, help: string, collect: () => readonly Sample[]): void
+  gauge(name: FamilyName<'gauge'>, collect: () => readonly Sample[]): void
   /** Registers a counter that is read at each scrape. */
-  counter(name: string, help: string, collect: () => readonly Sample[]): void
-  count(name: CounterName, labels: Readonly<Record<string, string>>, by?: number): void
+  counter(name: FamilyName<'counter'>, collect: () => readonly Sample[]): void
+  count<N extends CountedName>(name: N, labels: LabelsOf<N>, by?: number): void
   /** Loads the exposition and begins to measure the process. Otherwise the first scrape does that. */
   prepare(): Promise<void>
 }
@@ -36,61 +37,61 @@ export interface Metrics extends Observer {
 /** Most model names that become values of a label, in each thread: clients may invent names. */
 const MAX_MODELS = 256
 
+const WAIT_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const TIER_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1]
 
-const COUNTERS = {
-  infergate_retries_total: 'Attempts that followed another one of the same call.',
-  infergate_backend_ejections_total: 'Ejections of backends from balancing, by cause.',
-  infergate_hedges_total: 'Second tries sent for a late first one, by which was faster.',
-  infergate_cache_operations_total: 'Operations on cache tiers, by outcome.',
-  infergate_cache_unverified_total:
-    'Values and facts of sealed tiers that nobody with the secret has written.',
-  infergate_cache_rows_total: 'Rows of calls that were answered row by row.',
-  infergate_cache_row_splitting_total:
-    'Changes of whether a model is answered row by row: proved, refused, suspended.',
-  infergate_prediction_log_records_total:
-    'Predictions for the log: written, or not, and why (queue, size, incomplete, unmapped, spool, failed).',
-  infergate_prediction_log_files_total:
-    'Files of prediction logs: published, or tried again because the far side did not take one.',
-  infergate_config_reloads_total: 'Reloads of the settings.',
-  infergate_tls_handshakes_total:
-    'TLS handshakes of clients, by how they ended: ok, http (plain HTTP was sent), late, full (too many at a time), untrusted (the certificate of the client), failed.',
-  infergate_foreign_connections_total:
-    'Connections that were closed without an answer, since they begin in another protocol than HTTP.',
-  infergate_worker_exits_total:
-    'Ends of data workers that nobody asked for: crashed, or ended because they hung.',
-  infergate_model_store_operations_total:
-    'Looks at the stores of embedded models and fetches from them, by outcome.',
-  infergate_model_process_exits_total: 'Ends of embedded model processes that nobody asked for.',
-} as const
-type CounterName = keyof typeof COUNTERS
+/** The counters that `count` counts. */
+const COUNTED = [
+  'infergate_retries_total',
+  'infergate_backend_ejections_total',
+  'infergate_hedges_total',
+  'infergate_pool_changes_total',
+  'infergate_pool_queue_endings_total',
+  'infergate_cache_operations_total',
+  'infergate_cache_unverified_total',
+  'infergate_cache_rows_total',
+  'infergate_cache_row_splitting_total',
+  'infergate_prediction_log_records_total',
+  'infergate_prediction_log_files_total',
+  'infergate_config_reloads_total',
+  'infergate_tls_handshakes_total',
+  'infergate_foreign_connections_total',
+  'infergate_worker_exits_total',
+  'infergate_model_store_operations_total',
+  'infergate_model_process_exits_total',
+] as const satisfies readonly FamilyName<'counter'>[]
+type CountedName = (typeof COUNTED)[number]
 
 /** `worker`: the number of the data worker in this thread. */
 export function createMetrics(worker = 0): Metrics {
   const calls = new CallCounts()
   const attempts = new AttemptCounts()
   const lookups = new Map<string, Times<{ readonly tier: string }>>()
+  const waits = new Map<string, Times<{ readonly pool: string }>>()
   const tallies = new Map<string, Tally>()
   const models = new BoundedNames(MAX_MODELS)
   const generations = new GenerationCounts()
   const sources: MetricSource[] = [
     ...ofCalls(calls, worker),
     ...ofAttempts(attempts),
-    ofLookups(lookups),
+    ofTimes('infergate_cache_lookup_seconds', () => [...lookups.values()]),
+    ofTimes('infergate_pool_queue_wait_seconds', () => [...waits.values()]),
     ...ofGenerations(generations),
   ]
-  for (const [name, help] of Object.entries(COUNTERS)) {
+  for (const name of COUNTED) {
     const tally = new Tally()
     tallies.set(name, tally)
-    sources.push({ name, help, type: 'counter', values: () => tally.samples() })
+    sources.push(source(name, () => tally.samples()))
   }
   let exposition: Promise<Exposition> | undefined
   const exposed = () => {
     exposition ??= import('./exposition.ts').then(({ Exposition }) => new Exposition(sources))
     return exposition
   }
-  const count = (name: CounterName, labels: Readonly<Record<string, string>>, by = 1): void =>
-    tallies.get(name)?.add(labels, by)
+  const count: Metrics['count'] = (name, labels, by = 1) => tallies.get(name)?.add(labels, by)
+  // A counter that appears with its first event has no increase then: alerts would miss it.
+  for (const cause of ['crash', 'hang']) count('infergate_worker_exits_total', { cause }, 0)
+  for (const outcome of ['applied', 'refused']) count('infergate_config_reloads_total', { outcome }, 0)
 
   return {
     answered(call) {
@@ -104,6 +105,13 @@ export function createMetrics(worker = 0): Metrics {
     failed() {},
     retried: (pool, reason) => count('infergate_retries_total', { pool, reason }),
     hedged: (pool, outcome) => count('infergate_hedges_total', { pool, outcome }),
+    waited(pool, ending, ms) {
+      count('infergate_pool_queue_endings_total', { pool, ending })
+      if (ms === undefined) return
+      const known = waits.get(pool) ?? times({ pool }, WAIT_BUCKETS)
+      waits.set(pool, known)
+      time(known, ms / 1000)
+    },
     tier(tier, operation, outcome, ms) {
       count('infergate_cache_operations_total', { tier, operation, outcome })
       if (operation !== 'get') return
@@ -123,8 +131,8 @@ export function createMetrics(worker = 0): Metrics {
         if (rows > 0) count('infergate_cache_rows_total', { model, result }, rows)
     },
     count,
-    gauge: (name, help, collect) => void sources.push({ name, help, type: 'gauge', values: collect }),
-    counter: (name, help, collect) => void sources.push({ name, help, type: 'counter', values: collect }),
+    gauge: (name, collect) => void sources.push(source(name, collect)),
+    counter: (name, collect) => void sources.push(source(name, collect)),
     expose: async (others = []) => (await exposed()).text(others),
     snapshot: async () => (await exposed()).snapshot(),
     async prepare() {
@@ -146,12 +154,7 @@ export async function totalsOf(ended: readonly MetricsSnapshot[]): Promise<Metri
 function ofCalls(calls: CallCounts, worker: number): readonly MetricSource[] {
   const sum = () => calls.cells().reduce((all, { statuses }) => all + statuses.reduce((a, b) => a + b, 0), 0)
   return [
-    {
-      name: 'infergate_worker_calls_total',
-      help: 'Calls answered, by the data worker that did.',
-      type: 'counter',
-      values: () => [{ labels: { worker: String(worker) }, value: sum() }],
-    },
+    source('infergate_worker_calls_total', () => [{ labels: { worker: String(worker) }, value: sum() }]),
     {
       name: 'infergate_calls_total',
       help: 'Calls answered, by what the cache did and by status class.',
@@ -164,21 +167,11 @@ function ofCalls(calls: CallCounts, worker: number): readonly MetricSource[] {
           )
           .filter(({ value }) => value > 0),
     },
-    {
-      name: 'infergate_faults_total',
-      help: 'Calls the gateway answered with an error of its own.',
-      type: 'counter',
-      values: () => calls.faults(),
-    },
-    {
-      name: 'infergate_requests_total',
-      help: 'Requests, by the reader that took them from the connection.',
-      type: 'counter',
-      values: () => calls.doors().map(([door, value]) => ({ labels: { door }, value })),
-    },
-    ofTimes('infergate_call_seconds', 'Time from the head of a request to the end of its answer.', () =>
-      calls.cells(),
+    source('infergate_faults_total', () => calls.faults()),
+    source('infergate_requests_total', () =>
+      calls.doors().map(([door, value]) => ({ labels: { door }, value })),
     ),
+    ofTimes('infergate_call_seconds', () => calls.cells()),
   ]
 }
 
@@ -191,54 +184,31 @@ function ofAttempts(attempts: AttemptCounts): readonly MetricSource[] {
           [...counts].map(([ending, [value = 0]]) => ({ labels: { ...labels, backend, ending }, value })),
         ),
       )
-  const help = 'Attempts at backends, by how they ended.'
   return [
-    { name: 'infergate_backend_attempts_total', help, type: 'counter', values: samples },
-    ofTimes('infergate_backend_seconds', 'Time an attempt at a backend took, to the end of its answer.', () =>
-      attempts.cells(),
-    ),
+    source('infergate_backend_attempts_total', samples),
+    ofTimes('infergate_backend_seconds', () => attempts.cells()),
   ]
 }
 
 function ofGenerations({ used, saved, first, next }: GenerationCounts): readonly MetricSource[] {
-  const ofTokens = (name: string, help: string, tally: Tally): MetricSource => ({
-    name,
-    help,
-    type: 'counter',
-    values: () => tally.samples(),
-  })
   return [
-    ofTokens('infergate_gen_ai_tokens_total', 'Tokens that backends say they took.', used),
-    ofTokens(
-      'infergate_saved_tokens_total',
-      'Tokens that calls would have taken of a backend, and did not.',
-      saved,
-    ),
-    ofTimes(
-      'infergate_gen_ai_time_to_first_token_seconds',
-      'Time from the request to the first token.',
-      () => [...first.values()],
-    ),
-    ofTimes(
-      'infergate_gen_ai_time_per_output_token_seconds',
-      'Mean time between two tokens of one answer.',
-      () => [...next.values()],
-    ),
+    source('infergate_gen_ai_tokens_total', () => used.samples()),
+    source('infergate_saved_tokens_total', () => saved.samples()),
+    ofTimes('infergate_gen_ai_time_to_first_token_seconds', () => [...first.values()]),
+    ofTimes('infergate_gen_ai_time_per_output_token_seconds', () => [...next.values()]),
   ]
 }
 
-function ofLookups(lookups: ReadonlyMap<string, Times<{ readonly tier: string }>>): MetricSource {
-  return ofTimes('infergate_cache_lookup_seconds', 'Time of look-ups in shared tiers.', () => [
-    ...lookups.values(),
-  ])
-}
-
 function ofTimes(
-  name: string,
-  help: string,
+  name: FamilyName<'histogram'>,
   cells: () => readonly Times<Readonly<Record<string, string>>>[],
 ): MetricSource {
-  return { name, help, type: 'histogram', values: () => cells().flatMap((cell) => secondsOf(name, cell)) }
+  return source(name, () => cells().flatMap((cell) => secondsOf(name, cell)))
+}
+
+function source(name: FamilyName, values: () => readonly Value[]): MetricSource {
+  const [type, , help] = FAMILIES[name]
+  return { name, type, help, values }
 }
 
 function secondsOf(

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { afterAll, expect, it } from 'vitest'
+import { FAMILIES, type FamilyName } from '../../src/obs/families.ts'
 import { startBackend } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
 import { runInfergate, startGateway } from '../support/gateway.ts'
@@ -11,6 +12,26 @@ const cleanup: (() => unknown)[] = []
 afterAll(async () => {
   for (const clean of cleanup.toReversed()) await clean()
 })
+
+/** Where a page of metrics is not as the table says: other metrics, types or labels. */
+function differences(page: string): string[] {
+  const own = page.split('\n').filter((line) => !/infergate_(?:process|nodejs)_/.test(line))
+  const types = own.flatMap((line) => /^# TYPE (.*)/.exec(line)?.[1] ?? [])
+  const named = Object.entries(FAMILIES)
+    // Only where an embedded model has a store.
+    .filter(([name]) => name !== 'infergate_model_store_up')
+    .map(([name, [type]]) => `${name} ${type}`)
+  const labels = own.flatMap((line) => {
+    const [, sample = '', pairs = ''] = /^(\w+)(?:\{(.*)\})? /.exec(line) ?? []
+    if (sample === '') return []
+    const name = sample in FAMILIES ? sample : sample.replace(/_(?:bucket|sum|count)$/, '')
+    const found = new Set([...pairs.matchAll(/(\w+)="/g)].map(([, label = '']) => label))
+    found.delete('le')
+    const wanted = new Set(FAMILIES[name as FamilyName][1].split(' ').filter(Boolean))
+    return found.symmetricDifference(wanted).size === 0 ? [] : [line]
+  })
+  return [...new Set(types).symmetricDifference(new Set(named)), ...labels]
+}
 
 /** Returns what the stream of events has said so far. */
 async function follow(port: number): Promise<() => string> {
@@ -58,12 +79,15 @@ it('an ejected backend is shown as ejected, with the reason and the time, beside
       effective: { state: 'ejected', reason: expect.stringMatching(/^failed .*; tried again in \d+ s/) },
     })
   })
-  const { backends, traffic } = await shown()
-  expect(backends.find(({ url }) => url === good.url)).toMatchObject({
-    effective: { state: 'ready', reason: expect.stringContaining('probe') },
-    latencyMs: expect.any(Number),
+  // Workers tell their latencies twice a second.
+  await eventually(async () => {
+    const { backends, traffic } = await shown()
+    expect(backends.find(({ url }) => url === good.url)).toMatchObject({
+      effective: { state: 'ready', reason: expect.stringContaining('probe') },
+      latencyMs: expect.any(Number),
+    })
+    expect(traffic).toMatchObject({ queued: 0, panic: false, retriesLeft: expect.any(Number) })
   })
-  expect(traffic).toMatchObject({ queued: 0, panic: false, retriesLeft: expect.any(Number) })
 
   await eventually(() => {
     expect(gateway.logs).toContainEqual(
@@ -80,6 +104,11 @@ it('an ejected backend is shown as ejected, with the reason and the time, beside
   expect(
     await gateway.metric('infergate_backend_ejections_total', { pool: 'main', cause: 'consecutive' }),
   ).toBe(1)
+
+  expect(await gateway.metric('infergate_pool_changes_total', { pool: 'main', change: 'joined' })).toBe(2)
+  expect(await gateway.metric('infergate_pool_backends', { pool: 'main', state: 'ejected' })).toBe(1)
+  const { text } = await gateway.ask('/metrics')
+  expect(differences(text)).toEqual([])
 
   const { stdout, code } = await runInfergate(['backends', 'list', '--admin', gateway.admin])
   expect(code).toBe(0)

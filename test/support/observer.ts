@@ -7,6 +7,7 @@ export const silentObserver: Observer = {
   failed() {},
   retried() {},
   hedged() {},
+  waited() {},
   tier() {},
   splitting() {},
   rows() {},

@@ -48,10 +48,8 @@ export class PredictionLog {
   constructor(parts: PredictionLogParts) {
     this.#parts = parts
     const { queued, metrics } = parts
-    metrics.gauge(
-      'infergate_prediction_log_queue_bytes',
-      'Bytes of predictions that wait to be written.',
-      () => (this.#rpc ? [{ labels: {}, value: Atomics.load(queued, 0) }] : []),
+    metrics.gauge('infergate_prediction_log_queue_bytes', () =>
+      this.#rpc ? [{ labels: {}, value: Atomics.load(queued, 0) }] : [],
     )
   }
 

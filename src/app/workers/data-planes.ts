@@ -24,7 +24,8 @@ import type { Clock } from '../../lib/clock.ts'
 import { EventLoopLag } from '../../lib/event-loop-lag.ts'
 import type { ProcessLog } from '../../obs/log.ts'
 import type { Metrics, MetricsSnapshot } from '../../obs/metrics.ts'
-import { type Cache, openCache } from '../cache.ts'
+import { type Cache, memoryBytes, openCache } from '../cache.ts'
+import { measureCache, measureMemory } from '../cache-metrics.ts'
 import type { PoolLoad } from '../demand.ts'
 import { countConnections, observing } from '../observing.ts'
 import type { LoadedParts, Parts } from '../parts.ts'
@@ -170,6 +171,9 @@ export class DataPlanes {
       used: (report) => this.#tenants.add(report),
     })
     this.#tenants.measure(parts.metrics)
+    measureCache(parts.metrics, parts.cache)
+    measureMemory(parts.metrics, parts.cache, memoryBytes(parts.settings))
+    parts.metrics.gauge('infergate_workers', () => [{ labels: {}, value: this.listening }])
   }
 
   async #redeployed(pool: string, model: string): Promise<void> {

@@ -11,6 +11,7 @@ import { EventLoopLag } from '../../lib/event-loop-lag.ts'
 import type { Level, ProcessLog } from '../../obs/log.ts'
 import { createMetrics, type Metrics } from '../../obs/metrics.ts'
 import { openCache } from '../cache.ts'
+import { measureCache } from '../cache-metrics.ts'
 import { countConnections, observing, seldom } from '../observing.ts'
 import { loadParts } from '../parts.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
@@ -54,6 +55,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     isFurther: true,
     customParts,
   })
+  measureCache(metrics, cache)
   const facts = mirrored(control)
   let ownListeners: readonly HostPort[] = []
   const worker = new DataWorker({
@@ -209,6 +211,8 @@ function remoteLog(control: ControlRpc, level: Level): ProcessLog {
     get level() {
       return least
     },
+    // They are lost where they are written.
+    lost: 0,
     setLevel(level) {
       least = level
     },

@@ -216,6 +216,7 @@ export class Membership {
       drain: undefined,
     }
     this.present.set(id, member)
+    this.#supply.changed(this.pool, 'joined')
     this.#supply.log.info('backend.registered', {
       pool: this.pool,
       backend: id,

@@ -35,6 +35,7 @@ import { createSupply, type Supply } from './supply.ts'
 
 const TICK_MS = 1_000
 const DRAIN_TICK_MS = 100
+const CHANGES = { drained: 'drained', 'drain deadline': 'cut', 'lease expired': 'expired' } as const
 /** A tick later than this means that the gateway was blocked and could not receive renewals. */
 const STALL_MS = LEASE.minTtlMs / 2
 
@@ -46,6 +47,8 @@ export interface RegistryOptions {
   /** Time after the start, in milliseconds, in which no backend is removed for a missed lease. Default one TTL. */
   readonly startGraceMs?: number
   readonly random?: () => number
+  /** As in `Supply`. */
+  readonly changed?: Supply['changed']
 }
 
 export type Follower = (view: PoolView) => void
@@ -68,8 +71,7 @@ export class Registry {
     this.#log = options.log
     this.#inflight = options.inflight
     this.#expireFrom = options.clock.now() + (options.startGraceMs ?? LEASE.defaultTtlMs)
-    const { clock, log, random = Math.random } = options
-    this.#supply = createSupply({ clock, log, random, pools: this.#pools })
+    this.#supply = createSupply({ ...options, pools: this.#pools })
   }
 
   /** Replaces the pools of the settings. What is no longer named is drained and removed. */
@@ -315,6 +317,7 @@ export class Registry {
   #drop(membership: Membership, { member, why }: RemovedMember): void {
     const now = this.#clock.now()
     this.#supply.slots.free(member.slot, now)
+    this.#supply.changed(membership.pool, CHANGES[why])
     if (why === 'lease expired' && member.source === 'registered') {
       const until = now + LEASE.tombstoneMs
       membership.addTombstone(member.id, { epoch: member.epoch, removed: false, until })

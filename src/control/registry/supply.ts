@@ -4,9 +4,14 @@ import type { Clock } from '../../lib/clock.ts'
 import type { Member } from './member.ts'
 import { SLOTS, Slots } from './slots.ts'
 
+/** `joined`: new, or under a new generation; `cut`: removed with calls still running; `expired`: its lease was not renewed. */
+export type MemberChange = 'joined' | 'drained' | 'cut' | 'expired'
+
 export interface Supply {
   readonly slots: Slots
   readonly log: Log
+  /** Counts a backend that is new in a pool, or gone. */
+  readonly changed: (pool: string, change: MemberChange) => void
   /** Grows with each call, over all ids. */
   nextGeneration(): number
   /** Members of all pools that are not on their way out. */
@@ -16,15 +21,18 @@ export interface Supply {
 export interface SupplyOptions {
   readonly clock: Clock
   readonly log: Log
-  readonly random: () => number
+  readonly random?: () => number
+  readonly changed?: Supply['changed']
   readonly pools: ReadonlyMap<string, { readonly present: ReadonlyMap<string, Member> }>
 }
 
-export function createSupply({ clock, log, random, pools }: SupplyOptions): Supply {
+export function createSupply(options: SupplyOptions): Supply {
+  const { clock, log, random = Math.random, pools, changed = () => {} } = options
   let generation = firstGeneration(clock.wall(), random)
   return {
     slots: new Slots(SLOTS),
     log,
+    changed,
     nextGeneration: () => ++generation,
     staying() {
       let count = 0

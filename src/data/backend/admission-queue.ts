@@ -4,6 +4,7 @@
  * deadlines, and none is shed, since a start takes longer than any overload should.
  */
 import type { GatewayError } from '../../core/errors.ts'
+import type { WaitEnding } from '../../core/observer.ts'
 import { EVERYBODY, type TenantShare } from '../../core/tenant-share.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type FairCapacity, FairQueue, type QueueBacklog } from '../balance/fair/fair-queue.ts'
@@ -16,13 +17,16 @@ import type { Permit, PermitRequest } from './permit.ts'
 import { dropped } from './refusals.ts'
 
 export interface AdmissionQueueParts {
-  readonly pool: string
+  /** Of the pool. */
+  readonly name: string
   readonly clock: Pick<Clock, 'now'>
   readonly demand: DemandMeter
   readonly capacity: () => FairCapacity
   /** Publishes to the other workers which call is next here, and what waits. */
   readonly neighbours: Pick<Neighbours, 'publish' | 'elsewhere'>
   readonly accounts: Accounts
+  /** A call waits no longer; `ms` is undefined where it was not let wait. */
+  readonly waited?: ((ending: WaitEnding, ms?: number) => void) | undefined
 }
 
 /** What a call waits for. */
@@ -34,7 +38,7 @@ export interface PermitWait {
 export interface WaitingCall extends PermitWait {
   readonly queue: FairQueue<WaitingCall>
   readonly resolve: (permit: Permit) => void
-  readonly reject: (error: GatewayError) => void
+  readonly reject: (error: GatewayError, ending: WaitEnding) => void
   entry: FairEntry<WaitingCall> | undefined
 }
 
@@ -54,7 +58,7 @@ export class AdmissionQueue {
       if (why === 'late' && this.#hasGrown(waiting)) return
       const retryAfterMs = this.#isHeld(waiting) ? this.#startupMs : parts.capacity().meanServiceMs
       const ofTenant = waiting.need.share !== undefined
-      waiting.reject(dropped(parts.pool, { why, retryAfterMs, ofTenant }))
+      waiting.reject(dropped(parts.name, { why, retryAfterMs, ofTenant }), why)
     }
     this.#queue = new FairQueue(parts.accounts, drop, options)
     this.#held = new FairQueue(parts.accounts, drop, heldOptions(options))
@@ -155,11 +159,14 @@ export class AdmissionQueue {
   }
 
   #enter({ need, exclude }: PermitWait, queue: FairQueue<WaitingCall>): Promise<Permit> {
-    const { clock, demand, neighbours, pool } = this.#parts
+    const { clock, demand, neighbours, name } = this.#parts
+    const since = clock.now()
+    const ended = (ending: WaitEnding) => this.#parts.waited?.(ending, clock.now() - since)
     return new Promise((resolve, reject) => {
       let waited = () => {}
-      const settle = (finish: () => void) => {
+      const settle = (ending: WaitEnding, finish: () => void) => {
         waited()
+        ended(ending)
         need.signal.removeEventListener('abort', left)
         need.onPromoted = undefined
         finish()
@@ -168,14 +175,15 @@ export class AdmissionQueue {
         need,
         exclude,
         queue,
-        resolve: (permit) => settle(() => resolve(permit)),
-        reject: (error) => settle(() => reject(error)),
+        resolve: (permit) => settle('served', () => resolve(permit)),
+        reject: (error, ending) => settle(ending, () => reject(error)),
         entry: undefined,
       }
       const left = () => {
         if (!waiting.entry || !queue.remove(waiting.entry)) return
         need.onPromoted = undefined
         waited()
+        ended('left')
         this.publish()
         reject(need.signal.reason)
       }
@@ -187,14 +195,15 @@ export class AdmissionQueue {
         waiting,
         { deadline: need.deadline, share },
         {
-          now: clock.now(),
+          now: since,
           capacity: isHeld ? { ...UNKNOWN, elsewhere: neighbours.elsewhere } : this.#parts.capacity(),
         },
       )
       if ('refused' in result) {
         this.publish()
         const retryAfterMs = isHeld ? this.#startupMs : result.retryAfterMs
-        return reject(dropped(pool, { why: result.refused, retryAfterMs, ofTenant: share !== undefined }))
+        this.#parts.waited?.(result.refused)
+        return reject(dropped(name, { why: result.refused, retryAfterMs, ofTenant: share !== undefined }))
       }
       waiting.entry = result.entry
       waited = demand.wait()

@@ -67,8 +67,7 @@ export class BackendPool {
     this.#hedger = tuning.hedge && new Hedger(tuning.hedge)
     this.#waiting = new AdmissionQueue(
       {
-        pool: parts.name,
-        clock: parts.clock,
+        ...parts,
         demand: this.demand,
         capacity: () => this.#capacity(),
         neighbours: this.#neighbours,

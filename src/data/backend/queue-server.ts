@@ -67,7 +67,7 @@ export class QueueServer {
       else if (picked === 'saturated') {
         passed++
         queue.pass(waiting, need.share ? MAX_PASSED_EACH : MAX_PASSED)
-      } else waiting.reject(refused(picked, need))
+      } else waiting.reject(refused(picked, need), 'gone')
     }
     if (passed > 0) queue.resume()
     queue.publish()

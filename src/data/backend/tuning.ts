@@ -1,5 +1,6 @@
 /** A pool's settings, and the selector that is made from them. */
 import type { Backend } from '../../core/backend.ts'
+import type { WaitEnding } from '../../core/observer.ts'
 import type { TenantShare } from '../../core/tenant-share.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { HedgeOptions } from '../balance/hedge.ts'
@@ -52,6 +53,8 @@ export interface PoolParts {
   readonly policies?: Readonly<Record<string, PolicyFactory>> | undefined
   readonly clock: Clock
   readonly random: () => number
+  /** As in `AdmissionQueueParts`. */
+  readonly waited?: (ending: WaitEnding, ms?: number) => void
 }
 
 export interface SelectionParts extends PoolParts {

@@ -16,14 +16,16 @@ function open(maxDepth = 3, capacity = NOBODY) {
   const clock = new FakeClock()
   const demand = new DemandMeter(clock)
   const neighbours = new Neighbours(createLoadTable(8), 'p')
+  const waits: string[] = []
   const room = new AdmissionQueue(
     {
-      pool: 'p',
+      name: 'p',
       clock,
       demand,
       capacity: () => capacity,
       neighbours,
       accounts: neighbours.accounts,
+      waited: (ending, ms) => void waits.push(ms === undefined ? ending : `${ending} ${ms}`),
     },
     { maxDepth, maxWaitMs: 5_000, targetMs: 500, intervalMs: 1_000 },
   )
@@ -54,8 +56,28 @@ function open(maxDepth = 3, capacity = NOBODY) {
     await new Promise(setImmediate)
     return log.splice(0)
   }
-  return { clock, demand, room, come, serve, said }
+  return { clock, demand, room, come, serve, said, waits }
 }
+
+it('tells how each wait ended and how long it was', async () => {
+  const { clock, room, come, serve, said, waits } = open(2, {
+    meanServiceMs: 10,
+    medianServiceMs: 10,
+    limits: 4,
+  })
+  const leaving = come('a', 'wait')
+  come('b', 'wait')
+  come('c', 'wait')
+  clock.advance(20)
+  leaving.abort(new GatewayError('callerLeft', 'left'))
+  clock.advance(10)
+  serve()
+  come('d', 'wait', 50)
+  clock.advance(60)
+  room.expire()
+  await said()
+  expect(waits).toEqual(['full', 'left 20', 'served 30', 'late 60'])
+})
 
 describe('calls held for a pool at zero', () => {
   it('are served in the order they came, however long the start took, and before those who wait', async () => {
