@@ -18,7 +18,8 @@ const LAYERS = {
   config: ['core', 'lib'],
   app: ['config', 'data', 'control', 'model', 'obs', 'prediction-log', 'store', 'protocol', 'core', 'lib'],
   testing: ['data', 'protocol', 'core', 'lib'],
-  cli: ['app', 'config', 'data', 'control', 'model', 'obs', 'protocol', 'core', 'lib'],
+  'load-test': ['data', 'protocol', 'core', 'lib'],
+  cli: ['app', 'config', 'data', 'control', 'model', 'obs', 'load-test', 'protocol', 'core', 'lib'],
 }
 
 // The rooms of src/data from the ground up: each may import those before it (and itself), none behind it. Every
@@ -53,7 +54,7 @@ const PACKAGES = {
   '@grpc/grpc-js': ['src/control/scale/keda.ts'],
   '@grpc/proto-loader': ['src/control/scale/keda.ts'],
   '@huggingface/tokenizers': ['src/model/embedding/tokenizer.ts'],
-  autocannon: ['src/cli/bench'],
+  autocannon: ['src/load-test/autocannon-loop.ts'],
   commander: ['src/cli/'],
   ioredis: ['src/data/cache/tiers/redis-connection.ts'],
   jose: ['src/data/auth/jose.ts'],
@@ -79,6 +80,7 @@ const OUTSIDE = {
       'src/cli/',
       'src/app/',
       'src/prediction-log/',
+      'src/load-test/replay.ts',
       'src/control/reload',
       'src/control/certificates/',
       'src/control/discovery/',
@@ -92,7 +94,7 @@ const OUTSIDE = {
     modules: ['child_process', 'cluster'],
     places: ['src/cli/', 'src/app/', 'src/control/processes.ts'],
   },
-  threads: { modules: ['worker_threads'], places: ['src/app/', 'src/model/', 'src/data/'] },
+  threads: { modules: ['worker_threads'], places: ['src/app/', 'src/model/', 'src/data/', 'src/load-test/'] },
   network: {
     modules: ['net', 'tls', 'http', 'https', 'http2', 'dgram', 'dns', 'dns/promises'],
     // The last six open nothing: they resolve or read addresses, filter a socket, name statuses, pass modules on, or

@@ -1,297 +1,244 @@
 /**
- * `infergate bench`: a load test that resembles real traffic: some inputs are far more frequent than others (Zipf),
- * calls are batches of rows, and the loop is closed or open. It uses autocannon.
+ * `infergate bench`: a load test that resembles real traffic, for every dialect that the gateway speaks. Here are its options and its
+ * run; the load is made by `src/load-test`.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
-import type { Request, Result } from 'autocannon'
-import { Command, InvalidArgumentError } from 'commander'
-import { requirePackages } from '../lib/optional-packages.ts'
-import { formatMs, Latencies } from './latencies.ts'
+import { writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { type Ratio, ratios } from '../load-test/compare.ts'
+import { ENDPOINTS, LOAD_PROTOCOLS } from '../load-test/dialects/dialect.ts'
+import { parseInput, type RowInput } from '../load-test/dialects/input.ts'
+import { LoadTest, type LoadTestResult, plannedMs, type Seen } from '../load-test/load-test.ts'
+import { type Profile, ProfileError, parseProfile } from '../load-test/profile.ts'
+import { brokenPromises, parseSlo, SloError, type SloPromise } from '../load-test/slo.ts'
+import { caveats, type LoadSummary, summarise } from '../load-test/summary.ts'
+import { durationMs, share } from '../load-test/units.ts'
+import { type BenchFlags, planBench } from './bench-plan.ts'
+import { createProgress } from './bench-progress.ts'
+import { ratioLines, summaryLines } from './bench-text.ts'
 import { UserError } from './user-error.ts'
-import { zipf } from './zipf.ts'
 
-interface Options {
-  readonly url: string
-  readonly path: string
-  readonly body?: string
-  readonly keys: number
-  readonly zipf: number
-  readonly rows: number
-  readonly features: number
-  readonly connections: number
-  readonly duration: number
-  readonly rate?: number
-  readonly seed: number
+interface Flags extends BenchFlags {
+  readonly slo?: readonly SloPromise[]
   readonly json?: string
+  readonly progress?: boolean
 }
 
 const HELP = `
-Every key is an input of its own; key 1 is asked for most often, by Zipf's law. Without --body the inputs are
-rows of --features whole numbers from 0 to 16, which suits the digits model; with --body the file is sent, and
-"{{key}}" in it becomes the number of the key.
+What is asked: each key is a batch of its own; key 1 is asked for most often, by Zipf's law. What a row is, the server's metadata
+says, or --input, or it is a vector of --features numbers. With --body the file is sent, and "{{key}}" in it becomes the key.
+
+How it is asked: as fast as --connections callers get answers (a closed loop), or at a --rate or --profile whatever comes back (an
+open loop, in which latency counts from when a call was due).
+
+Secrets are read from --headers-file, --bearer-file or INFERGATE_BENCH_TOKEN, never from the command line.
 
 Examples:
-  $ infergate bench                                       1000 keys against the embedded digits model
-  $ infergate bench --keys 1 --connections 64             hits only
-  $ infergate bench --keys 100000 --zipf 0.8 --rate 500   an open loop: 500 calls a second, whatever comes back
-  $ infergate bench --path /v1/models/ranker:predict --body ranker.json`
+  $ infergate bench                                          1000 digits against the embedded model
+  $ infergate bench --keys 1 --connections 64                hits only
+  $ infergate bench --rate 500 --keys 100000 --zipf 0.8      500 calls a second, whatever comes back
+  $ infergate bench --profile step:20>200@30s --slo p95=200ms,errors=0.1%
+  $ infergate bench --profile replay:predictions --speed 10  a prediction log, ten times as fast
+  $ infergate bench http://gateway:8080 --compare http://triton:8000 --protocol oip-binary --model ranker --rows 64
+  $ infergate bench grpc://gateway:8080 --protocol oip-grpc --model ranker
+  $ infergate bench http://gateway:8080 --protocol openai --endpoint stream --connections 32
+
+Exit codes: 0 fine; 1 a promise of --slo is broken, nine of ten calls failed, or the command is wrong; 130 a second Ctrl-C.`
 
 export function benchCommand(): Command {
-  return new Command('bench')
+  const command = new Command('bench')
     .description('load-test a gateway or a model server: throughput, latency and what the cache did')
-    .option('--url <url>', 'where to send the calls', httpUrl, 'http://127.0.0.1:8080')
-    .option('--path <path>', 'the path to post to', absolute, '/v1/models/digits:predict')
-    .option('--body <file>', 'the body to send; "{{key}}" in it varies with the key')
-    .option('--keys <n>', 'how many different inputs there are', upTo(10_000_000), 1000)
-    .option('--zipf <s>', 'how uneven they are: 0 is all alike, 1.1 is typical', exponent, 1.1)
+    .argument(
+      '[url]',
+      'the server; grpc:// and grpcs:// are taken as well',
+      serverUrl,
+      'http://127.0.0.1:8080',
+    )
+  for (const add of [addQuestions, addLoad, addTarget, addResults]) add(command)
+  return command.addHelpText('after', HELP).action(bench)
+}
+
+function addQuestions(command: Command): void {
+  command
+    .addOption(new Option('--protocol <name>', 'the dialect').choices(LOAD_PROTOCOLS).default('tfserving'))
+    .option('--model <name>', 'the model; default digits, or for openai the first that the server names')
     .option('--rows <n>', 'rows a call', upTo(65_536), 1)
-    .option('--features <n>', 'numbers a row', upTo(1_000_000), 64)
-    .option('--connections <n>', 'calls under way at a time', upTo(10_000), 16)
-    .option('--duration <seconds>', 'how long', upTo(86_400), 10)
     .option(
-      '--rate <n>',
-      'calls a second in all (open loop); otherwise as fast as answers come',
-      upTo(1_000_000),
+      '--overlap <share>',
+      'of its rows, what a batch has in common with that of the next key',
+      shareOf,
+      1,
     )
-    .option('--seed <n>', 'the same seed asks for the same keys in the same order', upTo(2 ** 32), 1)
+    .option('--input <name:type:sizes>', 'an input of a row, such as image:FP32:8x8; may be repeated', inputs)
+    .option('--features <n>', 'the size of what neither metadata nor --input tell', upTo(1_000_000), 64)
+    .option('--keys <n>', 'how many different batches there are', upTo(10_000_000), 1000)
+    .option('--zipf <s>', 'how uneven they are: 0 is all alike, 1.1 is typical', exponent, 1.1)
+    .option('--seed <n>', 'the same seed draws the same keys', upTo(2 ** 32), 1)
+    .addOption(
+      new Option('--endpoint <name>', 'of openai: what is asked for').choices(ENDPOINTS).default('stream'),
+    )
+    .option('--words <n>', 'of openai: words of a prompt or text', upTo(100_000), 16)
+    .option('--max-tokens <n>', 'of openai: the longest answer', upTo(1_000_000), 64)
+    .option('--temperature <t>', 'of openai: 0 may be cached', exponent, 0)
+    .option('--path <path>', "where to post to, instead of the dialect's own path", absolute)
+    .option('--body <file>', 'the body to send; "{{key}}" in it varies with the key')
+}
+
+function addLoad(command: Command): void {
+  command
+    .option(
+      '--connections <n>',
+      'calls under way at a time; default 16, in an open loop at most 256',
+      upTo(100_000),
+    )
+    .option('--duration <time>', 'how long, such as 30s or 5m; default 10s', duration)
+    .option('--rate <n>', 'calls a second (open loop)', upTo(10_000_000))
+    .option(
+      '--profile <profile>',
+      'a rate that changes, or replay:PATH; "--profile help" tells the forms',
+      profile,
+    )
+    .addOption(
+      new Option('--spacing <kind>', 'calls of an open loop come evenly, or at random')
+        .choices(['even', 'poisson'])
+        .default('even'),
+    )
+    .option('--speed <x>', 'of a replay: 2 is twice as fast', factor, 1)
+    .option('--warm-up <time>', 'before the test, not counted', pause, 1000)
+    .option('--timeout <time>', 'for the head of an answer, and the longest silence in it', duration, 10_000)
+    .option('--threads <n>', 'load generators; default 2, where there are two processors', upTo(64))
+    .addOption(
+      new Option('--driver <name>', 'who makes the calls of a closed loop')
+        .choices(['own', 'autocannon'])
+        .default('own'),
+    )
+}
+
+function addTarget(command: Command): void {
+  command
+    .option('--http2', 'over HTTP/2 what would go over HTTP/1.1')
+    .option('--streams <n>', 'calls at a time on one connection of HTTP/2', upTo(1000), 10)
+    .option('-H, --header <field>', 'a header field, "name: value"; may be repeated', collected, [])
+    .option('--headers-file <file>', 'header fields, one a line, such as credentials')
+    .option(
+      '--bearer-file <file>',
+      'a file with the token for the calls; else INFERGATE_BENCH_TOKEN, else none',
+    )
+    .option(
+      '--ca <file>',
+      'for https: PEM file of the authorities to trust, instead of those that Node trusts',
+    )
+    .option('--client-cert <file>', 'for https: PEM file of a certificate to show; needs --client-key')
+    .option('--client-key <file>', 'for https: PEM file of its private key')
+    .option(
+      '--compare <url>',
+      'a second server, such as the one behind the gateway, asked in turn',
+      serverUrl,
+    )
+    .option('--rounds <n>', 'of --compare: how often each has its turn', upTo(1000), 5)
+}
+
+function addResults(command: Command): void {
+  command
+    .option('--slo <promises>', 'such as p95=200ms,errors=0.1%; exit code 1 where one is broken', slo)
     .option('--json <file>', 'write the numbers there as well')
-    .addHelpText('after', HELP)
-    .action(bench)
+    .option('--progress', 'tell each second how far it is where standard error is no terminal, too')
 }
 
-/** Some 30 MB of JSON. */
-const MAX_NUMBERS = 10_000_000
-
-interface CacheTally {
-  readonly hit: number
-  readonly miss: number
-  readonly partial: number
-  readonly other: number
+async function bench(url: string, flags: Flags): Promise<void> {
+  const { test, notes } = await planBench(url, flags, availableParallelism())
+  for (const note of notes) process.stderr.write(`infergate: ${note}\n`)
+  const load = new LoadTest(test)
+  const sides = test.urls.length
+  const totalMs = sides * (plannedMs(test.plan) + test.warmUpMs)
+  const progress = createProgress({ totalMs, isForced: flags.progress === true }, process.stderr)
+  const leave = onInterrupt(() => load.stop())
+  const at = new Date()
+  const result = await load
+    .run((_, seconds) => progress.update(seconds))
+    .finally(() => {
+      progress.stop()
+      leave()
+    })
+  const isOpen = test.plan.kind !== 'closed'
+  const found = { at, urls: test.urls.map((one) => new URL(one).origin), result, isOpen }
+  process.stdout.write(table(found))
+  if (flags.json !== undefined)
+    writeResult('--json', flags.json, `${JSON.stringify(asJson(found), null, 2)}\n`)
+  judge(found, flags.slo ?? [])
 }
 
-async function bench(options: Options): Promise<void> {
-  if (options.rows * options.features > MAX_NUMBERS)
-    throw new UserError(`--rows times --features is more than ${MAX_NUMBERS} numbers a call`)
-  const bodyOf = bodies(options)
-  const draw = zipf({ keys: options.keys, exponent: options.zipf, seed: options.seed })
-  const tally: Record<keyof CacheTally, number> = { hit: 0, miss: 0, partial: 0, other: 0 }
-  const { rate = 0, connections } = options
-  const latencies = new Latencies(rate > 0 ? (1000 * connections) / rate : 0)
-  const seen = { calls: 0, failed: 0 }
-  const stopProgress = progress(options.duration, seen)
-  const result = await load(options, {
-    body: () => bodyOf(draw()),
-    cache: (headers) => void tally[kindOf(headers)]++,
-    answered(status, ms) {
-      latencies.add(ms)
-      seen.calls++
-      if (status >= 300) seen.failed++
-    },
-  })
-  stopProgress()
-  const summary = summarise(options, result, { cache: tally, latencies })
-  process.stdout.write(table(summary))
-  if (options.json !== undefined) write(options.json, summary)
-  const verdict = failure(summary)
-  if (verdict !== undefined) throw new UserError(verdict)
+interface Found {
+  readonly at: Date
+  /** Without what may be a password. */
+  readonly urls: readonly string[]
+  readonly result: LoadTestResult
+  readonly isOpen: boolean
 }
 
-type Headers = Record<string, string | string[]> | undefined
-
-interface Calls {
-  readonly body: () => string
-  readonly cache: (headers: Headers) => void
-  readonly answered: (status: number, ms: number) => void
-}
-
-/** autocannon is imported here, so that other commands start faster. */
-async function load({ url, path, connections, duration, rate }: Options, calls: Calls): Promise<Result> {
-  requirePackages('bench')
-  const { default: autocannon } = await import('autocannon')
-  const request: Request = {
-    method: 'POST',
-    path,
-    headers: { 'content-type': 'application/json' },
-    setupRequest: (made) => ({ ...made, body: calls.body() }),
-    onResponse: (_status, _body, _context, headers) => calls.cache(headers as Headers),
+/** The first Ctrl-C ends the test, a second one the process. Returns what stops to listen. */
+function onInterrupt(stop: () => void): () => void {
+  let isStopping = false
+  const listener = () => {
+    if (isStopping) process.exit(130)
+    isStopping = true
+    stop()
   }
-  const overallRate = rate === undefined ? {} : { overallRate: rate }
-  return new Promise((resolve, reject) => {
-    const running = autocannon(
-      { url, connections, duration, ...overallRate, requests: [request] },
-      (error: Error | null, result) => (error ? reject(error) : resolve(result)),
-    )
-    running.on('response', (_client, status, _bytes, ms) => calls.answered(status, ms))
+  process.on('SIGINT', listener)
+  return () => process.off('SIGINT', listener)
+}
+
+function table({ urls, result, isOpen }: Found): string {
+  const isComparison = urls.length > 1
+  const blocks = result.sides.map((seen, i) => {
+    const summary = summarise(seen)
+    const notes = caveats(summary, isOpen).map((sentence) => `note     ${sentence}`)
+    return [...(isComparison ? [urls[i] ?? ''] : []), ...summaryLines(summary), ...notes].join('\n')
   })
+  if (isComparison) blocks.push(ratioLines(ratios(result.rounds)).join('\n'))
+  return `${blocks.join('\n\n')}\n`
+}
+
+interface BenchJson {
+  readonly at: string
+  readonly node: string
+  readonly sides: readonly (LoadSummary & { readonly url: string; readonly notes: readonly string[] })[]
+  readonly ratios: readonly Ratio[]
+}
+
+function asJson({ at, urls, result, isOpen }: Found): BenchJson {
+  const sides = result.sides.map((seen, i) => {
+    const summary = summarise(seen)
+    return { url: urls[i] ?? '', ...summary, notes: caveats(summary, isOpen) }
+  })
+  return { at: at.toISOString(), node: process.version, sides, ratios: ratios(result.rounds) }
 }
 
 /** Share of failures above which the result is meaningless. */
 const MOSTLY = 0.9
 
-function failure({ options, calls, statuses, failed }: Summary): string | undefined {
-  if (calls === 0) return `no answer from ${originOf(options)}: is the gateway running? (infergate serve)`
-  const lost = failed.connection + failed.timeout
-  if (failed.status + lost < MOSTLY * (calls + lost)) return undefined
-  const most = Object.entries(statuses).toSorted(([, a], [, b]) => b - a)[0]?.[0] ?? ''
-  if (lost > failed.status)
-    return `${lost} of ${calls + lost} calls had no answer: is ${originOf(options)} overloaded?`
-  const hint = most === '404' ? ': is --path right, and does the model exist?' : ''
-  return `${failed.status} of ${calls} calls failed, most with ${most}${hint}`
-}
-
-function bodies({ body, rows, features, keys }: Options): (key: number) => string {
-  const template = body === undefined ? undefined : readTemplate(body)
-  const made = new Map<number, string>()
-  return (key) => {
-    const known = made.get(key)
-    if (known !== undefined) return known
-    const text =
-      template?.replaceAll('{{key}}', String(key)) ??
-      JSON.stringify({ instances: instances({ key, rows, features, keys }) })
-    if (made.size < 10_000) made.set(key, text)
-    return text
-  }
-}
-
-/** Rows that overlap from key to key: call `key` holds rows `key`, `key + 1` …, so that batches share rows. */
-function instances({
-  key,
-  rows,
-  features,
-  keys,
-}: {
-  key: number
-  rows: number
-  features: number
-  keys: number
-}): number[][] {
-  return Array.from({ length: rows }, (_, row) => {
-    let state = ((((key + row - 1) % keys) + 1) * 2654435761) >>> 0
-    return Array.from({ length: features }, () => {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-      return Math.floor((state / 2 ** 32) * 17)
-    })
-  })
-}
-
-function readTemplate(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
+/** Throws a UserError, with which the command ends with 1, where a promise is broken or nearly all calls failed. Promises are about the first server. */
+function judge({ result, urls }: Found, promises: readonly SloPromise[]): void {
+  const broken = brokenPromises(promises, result.sides[0] as Seen)
+  if (broken.length > 0) throw new UserError(`the service level is broken:\n  ${broken.join('\n  ')}`)
+  for (const [i, seen] of result.sides.entries()) {
+    const { calls, errorShare, statuses, faults } = summarise(seen)
+    if (calls === 0)
+      throw new UserError(`no answer from ${urls[i]}: is the gateway running? (infergate serve)`)
+    if (errorShare < MOSTLY) continue
+    const [[most = ''] = []] = Object.entries({ ...statuses, ...faults }).sort(([, a], [, b]) => b - a)
+    const hint = most === '404' ? ': is --model right, or --path?' : ''
     throw new UserError(
-      `cannot read --body ${file}: ${error instanceof Error ? error.message : String(error)}`,
+      `${Math.round(errorShare * calls)} of ${calls} calls to ${urls[i]} failed, most with ${most}${hint}`,
     )
   }
 }
 
-function write(file: string, summary: Summary): void {
-  const options = { ...summary.options, url: originOf(summary.options) }
+function writeResult(option: string, file: string, text: string): void {
   try {
-    writeFileSync(file, `${JSON.stringify({ ...summary, options }, null, 2)}\n`)
+    writeFileSync(file, text)
   } catch (error) {
-    throw new UserError(
-      `cannot write --json ${file}: ${error instanceof Error ? error.message : String(error)}`,
-    )
-  }
-}
-
-/** The URL without what may be a password. */
-const originOf = ({ url }: Options): string => new URL(url).origin
-
-function kindOf(headers: Headers): keyof CacheTally {
-  const field = Object.entries(headers ?? {}).find(([name]) => name.toLowerCase() === 'cache-status')?.[1]
-  const status = String(field ?? '')
-  if (/; hit\b/.test(status)) return 'hit'
-  if (/fwd=partial/.test(status)) return 'partial'
-  return /fwd=miss/.test(status) ? 'miss' : 'other'
-}
-
-interface Summary {
-  readonly at: string
-  readonly node: string
-  readonly options: Options
-  readonly callsPerSecond: number
-  readonly rowsPerSecond: number
-  readonly latencyMs: Readonly<Record<'p50' | 'p90' | 'p99' | 'max', number>>
-  readonly calls: number
-  /** Answers by status. */
-  readonly statuses: Readonly<Record<string, number>>
-  readonly cache: CacheTally
-  readonly failed: { readonly status: number; readonly connection: number; readonly timeout: number }
-}
-
-interface BenchCounts {
-  readonly cache: CacheTally
-  readonly latencies: Latencies
-}
-
-function summarise(options: Options, result: Result, { cache, latencies }: BenchCounts): Summary {
-  const ms = (q: number) => Number(latencies.quantile(q).toPrecision(4))
-  const statuses = Object.entries(result.statusCodeStats ?? {}).map(([status, { count = 0 }]) => [
-    status,
-    count,
-  ])
-  return {
-    at: new Date().toISOString(),
-    node: process.version,
-    options,
-    callsPerSecond: result.requests.average,
-    rowsPerSecond: result.requests.average * options.rows,
-    latencyMs: {
-      p50: ms(0.5),
-      p90: ms(0.9),
-      p99: ms(0.99),
-      max: Number(latencies.max.toPrecision(4)),
-    },
-    calls: result.requests.total,
-    statuses: Object.fromEntries(statuses),
-    cache,
-    failed: { status: result.non2xx, connection: result.errors - result.timeouts, timeout: result.timeouts },
-  }
-}
-
-function table(summary: Summary): string {
-  const { options, callsPerSecond, rowsPerSecond, latencyMs, calls, statuses, cache, failed } = summary
-  const answered = Math.max(1, cache.hit + cache.miss + cache.partial + cache.other)
-  const share = (count: number) => `${((100 * count) / answered).toFixed(1)} %`
-  const lines = [
-    ['calls', `${calls}, ${callsPerSecond.toFixed(0)} a second (${rowsPerSecond.toFixed(0)} rows a second)`],
-    [
-      'latency',
-      Object.entries(latencyMs)
-        .map(([name, ms]) => `${name} ${formatMs(ms)}`)
-        .join(', '),
-    ],
-    [
-      'status',
-      Object.entries(statuses)
-        .map(([status, count]) => `${status}: ${count}`)
-        .join(', ') || 'none',
-    ],
-    [
-      'cache',
-      `hit ${share(cache.hit)}, partial ${share(cache.partial)}, miss ${share(cache.miss)}, past it ${share(cache.other)}`,
-    ],
-    ['failed', `${failed.status} by status, ${failed.connection} by connection, ${failed.timeout} by time`],
-    [
-      'keys',
-      `${options.keys}, Zipf ${options.zipf}, seed ${options.seed}, ${options.connections} connections`,
-    ],
-  ]
-  return `${lines.map(([name, text]) => `${(name ?? '').padEnd(8)} ${text}`).join('\n')}\n`
-}
-
-/** A line on a terminal that is written over each second. */
-function progress(seconds: number, seen: { readonly calls: number; readonly failed: number }): () => void {
-  if (!process.stderr.isTTY) return () => {}
-  let second = 0
-  const tick = setInterval(() => {
-    const failed = seen.failed > 0 ? `, ${seen.failed} failed` : ''
-    process.stderr.write(`\r\x1b[K${++second} of ${seconds} s: ${seen.calls} calls${failed}`)
-  }, 1000)
-  return () => {
-    clearInterval(tick)
-    process.stderr.write('\r\x1b[K')
+    throw new UserError(`cannot write ${option} ${file}: ${(error as Error).message}`)
   }
 }
 
@@ -304,9 +251,9 @@ function upTo(max: number): (value: string) => number {
   }
 }
 
-function httpUrl(value: string): string {
+function serverUrl(value: string): string {
   const url = URL.parse(value)
-  if (url && /^https?:$/.test(url.protocol)) return value
+  if (url && /^(?:http|grpc)s?:$/.test(url.protocol) && url.search === '' && url.hash === '') return value
   throw new InvalidArgumentError('Write a URL such as http://127.0.0.1:8080.')
 }
 
@@ -319,4 +266,57 @@ function exponent(value: string): number {
   const number = Number(value)
   if (value.trim() !== '' && number >= 0 && number <= 5) return number
   throw new InvalidArgumentError('Write a number from 0 to 5.')
+}
+
+function factor(value: string): number {
+  const number = Number(value)
+  if (number > 0 && number <= 1000) return number
+  throw new InvalidArgumentError('Write a number above 0, up to 1000.')
+}
+
+function shareOf(value: string): number {
+  const part = share(value)
+  if (part !== undefined) return part
+  throw new InvalidArgumentError('Write a share such as 0.5 or 50%.')
+}
+
+/** Seconds, where no unit is given. */
+function pause(value: string): number {
+  const ms = durationMs(/^[\d.]+$/.test(value) ? `${value}s` : value)
+  if (ms !== undefined && ms <= 24 * 3_600_000) return ms
+  throw new InvalidArgumentError('Write a duration of at most a day, such as 500ms, 30s or 5m.')
+}
+
+function duration(value: string): number {
+  const ms = pause(value)
+  if (ms > 0) return ms
+  throw new InvalidArgumentError('Write a duration above 0, such as 500ms, 30s or 5m.')
+}
+
+function inputs(value: string, before: readonly RowInput[] = []): readonly RowInput[] {
+  const input = parseInput(value)
+  if (input) return [...before, input]
+  throw new InvalidArgumentError(
+    'Write name:DATATYPE:SIZES, such as image:FP32:8x8, or id:INT64 for one number.',
+  )
+}
+
+const collected = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+
+function profile(value: string): Profile {
+  return parsed(() => parseProfile(value))
+}
+
+function slo(value: string): readonly SloPromise[] {
+  return parsed(() => parseSlo(value))
+}
+
+function parsed<T>(parse: () => T): T {
+  try {
+    return parse()
+  } catch (error) {
+    if (error instanceof ProfileError || error instanceof SloError)
+      throw new InvalidArgumentError(error.message)
+    throw error
+  }
 }

@@ -209,7 +209,10 @@ describe('the package without what it may lack', () => {
       'model-server --model digits=node_modules/infergate/models/digits.onnx',
       'the package onnxruntime-node, needed for embedded models, is not installed',
     ],
-    ['bench', 'the package autocannon, needed for infergate bench, is not installed'],
+    [
+      'bench --driver autocannon',
+      'the package autocannon, needed for infergate bench --driver autocannon, is not installed',
+    ],
   ])('`infergate %s` says it in a sentence', async (command, sentence) => {
     const { code, stderr } = await refused(command.split(' '))
     expect(stderr).toContain(sentence)

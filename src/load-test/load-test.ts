@@ -1,0 +1,174 @@
+/** A load test from its warm-up to its end: which phases the generators run, against one server or against two in turn. */
+import type { ClientTls } from '../lib/tls/material.ts'
+import type { DialectOptions } from './dialects/dialect.ts'
+import { Generators, type PhaseCounts } from './generators.ts'
+import type { GeneratorOptions, PhasePlan } from './messages.ts'
+import { flat, lengthOf, type Stage } from './profile.ts'
+import type { Spacing } from './schedule.ts'
+import { LoadTally } from './tally.ts'
+
+export type LoadPlan =
+  | { readonly kind: 'closed'; readonly durationMs: number }
+  | { readonly kind: 'open'; readonly stages: readonly Stage[]; readonly spacing: Spacing }
+  | {
+      readonly kind: 'replay'
+      readonly files: readonly string[]
+      readonly speed: number
+      readonly durationMs: number
+    }
+
+export interface LoadTestOptions {
+  /** One server, or two that are compared. */
+  readonly urls: readonly string[]
+  readonly plan: LoadPlan
+  /** Calls at a time, of all generators. */
+  readonly connections: number
+  readonly threads: number
+  /** Milliseconds before the test, which are not counted. */
+  readonly warmUpMs: number
+  /** How often each of two servers has its turn. */
+  readonly rounds: number
+  readonly dialect: DialectOptions
+  readonly keys: number
+  readonly exponent: number
+  readonly seed: number
+  readonly timeoutMs: number
+  readonly tls: ClientTls | undefined
+  readonly streams: number
+  readonly driver: GeneratorOptions['driver']
+}
+
+/** What one server did in one phase, or in all of them. */
+export interface Seen {
+  /** By the second of the test. */
+  readonly seconds: ReadonlyMap<number, LoadTally>
+  readonly total: LoadTally
+  /** For which calls were made, milliseconds. */
+  readonly ms: number
+  /** The share of the time in which the busiest generator had work. */
+  readonly busy: number
+}
+
+export interface LoadTestResult {
+  /** In the order of the URLs: what each server did in all rounds. */
+  readonly sides: readonly Seen[]
+  /** Of a comparison: what each server did in each round. */
+  readonly rounds: readonly (readonly Seen[])[]
+}
+
+/** Hears each time that more is known: the side that is asked, and what it has done by now. */
+export type OnProgress = (side: number, seconds: ReadonlyMap<number, LoadTally>) => void
+
+export class LoadTest {
+  readonly #options: LoadTestOptions
+  readonly #generators: Generators
+  #isStopped = false
+
+  constructor(options: LoadTestOptions) {
+    this.#options = options
+    this.#generators = new Generators(partsOf(options))
+  }
+
+  /** No more calls are made; `run` ends with what was seen. */
+  stop(): void {
+    this.#isStopped = true
+    this.#generators.stop()
+  }
+
+  /** Rejects when a generator fails. */
+  async run(onProgress: OnProgress): Promise<LoadTestResult> {
+    try {
+      await this.#warmUp()
+      return this.#options.urls.length > 1 ? await this.#compare(onProgress) : await this.#single(onProgress)
+    } finally {
+      await this.#generators.close()
+    }
+  }
+
+  async #warmUp(): Promise<void> {
+    const plan = warmUpOf(this.#options)
+    if (!plan) return
+    for (const side of this.#options.urls.keys()) await this.#generators.run({ side, plan }, () => {})
+  }
+
+  async #single(onProgress: OnProgress): Promise<LoadTestResult> {
+    const { plan } = this.#options
+    const counts = await this.#generators.run({ side: 0, plan }, (seconds) => onProgress(0, seconds))
+    return { sides: [seenIn(counts, plan)], rounds: [] }
+  }
+
+  /** The servers in turn; who is first changes from round to round, so that neither is always behind the other. */
+  async #compare(onProgress: OnProgress): Promise<LoadTestResult> {
+    const { urls, plan, rounds } = this.#options
+    const slice = sliceOf(plan, rounds)
+    const seen: Seen[][] = []
+    for (let round = 0; round < rounds && !this.#isStopped; round++) {
+      const order = [...urls.keys()]
+      if (round % 2 === 1) order.reverse()
+      const inRound = new Array<Seen>(urls.length)
+      for (const side of order) {
+        const counts = await this.#generators.run({ side, plan: slice }, (seconds) =>
+          onProgress(side, seconds),
+        )
+        inRound[side] = seenIn(counts, slice)
+      }
+      seen.push(inRound)
+    }
+    return { sides: urls.map((_, side) => joined(seen.map((round) => round[side] as Seen))), rounds: seen }
+  }
+}
+
+/** Each generator's share of the calls at a time. */
+function partsOf(options: LoadTestOptions): GeneratorOptions[] {
+  const { urls, dialect, keys, exponent, seed, timeoutMs, tls, streams, driver, connections } = options
+  const of = Math.min(options.threads, connections)
+  return Array.from({ length: of }, (_, index) => {
+    const callers = Math.floor(connections / of) + (index < connections % of ? 1 : 0)
+    const common = { urls, dialect, keys, exponent, seed, timeoutMs, tls, streams, driver }
+    return { ...common, index, of, callers }
+  })
+}
+
+/** The same load as at the beginning; undefined: there is none. */
+function warmUpOf({ plan, warmUpMs }: LoadTestOptions): PhasePlan | undefined {
+  if (warmUpMs === 0 || plan.kind === 'replay') return undefined
+  if (plan.kind === 'closed') return { kind: 'closed', durationMs: warmUpMs }
+  const rate = plan.stages[0]?.from ?? 0
+  return rate > 0 ? { ...plan, stages: [flat(rate, warmUpMs)] } : undefined
+}
+
+function sliceOf(plan: LoadPlan, rounds: number): PhasePlan {
+  if (plan.kind === 'open')
+    return { ...plan, stages: plan.stages.map((stage) => ({ ...stage, ms: stage.ms / rounds })) }
+  return { ...plan, durationMs: plan.durationMs / rounds }
+}
+
+export function plannedMs(plan: LoadPlan): number {
+  return plan.kind === 'open' ? lengthOf(plan.stages) : plan.durationMs
+}
+
+function seenIn({ seconds, busy, ms }: PhaseCounts, plan: PhasePlan): Seen {
+  return { seconds, total: totalOf(seconds.values()), ms: Math.min(ms, plannedMs(plan)), busy }
+}
+
+function totalOf(tallies: Iterable<LoadTally>): LoadTally {
+  const total = new LoadTally()
+  for (const tally of tallies) total.merge(tally.counts())
+  return total
+}
+
+/** The phases of one server, one behind the other. */
+function joined(parts: readonly Seen[]): Seen {
+  const seconds = new Map<number, LoadTally>()
+  let from = 0
+  for (const part of parts) {
+    for (const [second, tally] of part.seconds) seconds.set(from + second, tally)
+    from += Math.max(0, ...part.seconds.keys()) + 1
+  }
+  return {
+    seconds,
+    total: totalOf(parts.map(({ total }) => total)),
+    ms: parts.reduce((sum, { ms }) => sum + ms, 0),
+    busy: Math.max(0, ...parts.map(({ busy }) => busy)),
+  }
+}
