@@ -31,6 +31,7 @@ import type { LoadedParts } from './parts.ts'
 import { createScaleGroup, createShared, createSharedLimits, openPeers } from './peers.ts'
 import { workerCount } from './ports.ts'
 import { createProbing, startProbing } from './probing.ts'
+import { RouteWeights } from './route-weights.ts'
 import { Scaling } from './scaling.ts'
 import { adminSettings, isGuarded, poolDeclarations } from './settings-mapping.ts'
 import { createCertificates, LiveTls, tlsBlocks } from './tls.ts'
@@ -158,7 +159,7 @@ export class Gateway {
     this.#secure()
     this.#callers.follow(settings)
     parts.admin.update(adminSettings(settings, this.#token, this.#tls))
-    parts.data.reload(settings)
+    parts.data.reload(parts.weights.follow(settings))
     parts.registry.declare(poolDeclarations(settings))
     parts.discovery.follow(settings)
     void parts.scaling
@@ -254,12 +255,7 @@ export class Gateway {
     const customParts = parts?.parts ?? {}
     const clock = this.#clock
     const random = this.#random
-    const registry = new Registry({
-      clock,
-      log,
-      random,
-      inflight: (slot) => data.inflight(slot),
-    })
+    const registry = new Registry({ clock, log, random, inflight: (slot) => data.inflight(slot) })
     const pools = () => Object.keys(this.#settings.pools)
     const shared =
       store && createShared(store, { registry, data, clock, log, pools, settings: this.#settings })
@@ -297,17 +293,18 @@ export class Gateway {
         if (data.facts.deployments.learn(deployed)) scaling.cacheLost('deployment', deployed.pool)
       },
     })
-    const admin = this.#admin({ registry, rules }, { data, scaling })
+    const weights = new RouteWeights({ settings: this.#settings, metrics: this.metrics, data })
+    const admin = this.#admin({ registry, rules }, { data, scaling, weights })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
     const sharedLimits = createSharedLimits({ settings: this.#options.settings, data, tls, clock, log })
     const ejections = new Ejections({ ...seen, publish: (event) => admin.backendChanged(event) })
     const kept = { registry, health, loads, versions, discovery, credentials, models, scaleGroup, shared }
-    return { data, admin, scaling, sharedLimits, ejections, ...kept }
+    return { data, admin, scaling, weights, sharedLimits, ejections, ...kept }
   }
 
   #admin(
     seen: { registry: Registry; rules: AddressRules },
-    around: { data: DataPlanes; scaling: Scaling },
+    around: { data: DataPlanes; scaling: Scaling; weights: RouteWeights },
   ): AdminServer {
     return new AdminServer({
       clock: this.#clock,
