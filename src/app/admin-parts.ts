@@ -4,6 +4,7 @@ import { parseDigest } from '../core/key.ts'
 import { EVERYTHING, namesOfPurge } from '../data/key/epoch-names.ts'
 import type { Metrics } from '../obs/metrics.ts'
 import { type KnownNames, unknownNamesIn } from './known-names.ts'
+import type { RouteWeights } from './route-weights.ts'
 import type { Scaling } from './scaling.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
@@ -16,6 +17,7 @@ interface Around {
   /** The names that a purge may mean; `called`: the models that calls named since the start. */
   readonly names: (called: Iterable<string>) => KnownNames
   readonly scaling: Pick<Scaling, 'cacheLost' | 'describe'>
+  readonly weights: Pick<RouteWeights, 'list' | 'change'>
 }
 
 /** A worker that does not confirm a purge within this time hangs, and the purge is answered with an error. */
@@ -23,7 +25,7 @@ const PURGE_MS = 5_000
 /** Every other write waits this long at most for the workers to confirm it, and is answered in any case. */
 const WRITE_MS = 250
 
-export function adminParts({ data, metrics, ready, scaling, names, tenants }: Around): AdminParts {
+export function adminParts({ data, metrics, ready, scaling, weights, names, tenants }: Around): AdminParts {
   return {
     ready,
     metrics: async () => metrics.expose(await data.metrics()),
@@ -53,6 +55,8 @@ export function adminParts({ data, metrics, ready, scaling, names, tenants }: Ar
       if (name !== undefined) return totals.one(name, tenants())
       return { since, tenants: totals.list(tenants()), unidentified }
     },
+    routes: () => weights.list(),
+    weigh: (route, given) => weights.change(route, given),
     scale: (pool) => scaling.describe(pool),
     settled: () => data.sync(WRITE_MS).catch(() => {}),
     traffic: (pool) => data.traffic(pool),

@@ -34,6 +34,7 @@ import { countAnswered } from './demand.ts'
 import { type LiveSettings, liveOf } from './live-settings.ts'
 import type { Parts } from './parts.ts'
 import { Pools } from './pools.ts'
+import { type WeightChange, withWeights } from './route-weights.ts'
 import type { PoolDefaults } from './settings-mapping.ts'
 import type { LiveTls } from './tls.ts'
 import type { DataStats } from './workers/merge.ts'
@@ -141,6 +142,12 @@ export class DataPlane {
     this.pools.shape(settings)
     this.#settings = settings
     this.#live = this.#newLive()
+  }
+
+  /** Takes over the weights of a route's split. Nothing but the calls that must move is concerned. */
+  weigh(change: WeightChange): void {
+    this.#settings = withWeights(this.#settings, change)
+    this.#live.weights.get(change.route)?.change(change.weights)
   }
 
   /** Takes over the credentials that do not stand in the settings. What was verified by those that stay is still verified. */

@@ -14,6 +14,7 @@ import type { Discovery } from './discovery.ts'
 import type { Ejections } from './ejections.ts'
 import type { EmbeddedModels } from './embedded-models.ts'
 import type { Problems } from './gateway-metrics.ts'
+import type { RouteWeights } from './route-weights.ts'
 import type { Scaling } from './scaling.ts'
 import type { SharedLimits } from './shared-limits.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
@@ -31,6 +32,7 @@ export interface GatewayParts {
   readonly shared: Shared | undefined
   readonly sharedLimits: SharedLimits
   readonly scaling: Scaling
+  readonly weights: RouteWeights
   readonly scaleGroup: SharedScaleGroup | undefined
   readonly ejections: Ejections
 }

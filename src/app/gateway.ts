@@ -41,6 +41,7 @@ import { createScaleGroup, createShared, createSharedLimits, openPeers } from '.
 import { measurePools } from './pool-metrics.ts'
 import { workerCount } from './ports.ts'
 import { createProbing, startProbing } from './probing.ts'
+import { RouteWeights } from './route-weights.ts'
 import { Scaling } from './scaling.ts'
 import { adminSettings, isGuarded, poolDeclarations } from './settings-mapping.ts'
 import { createCertificates, LiveTls, tlsBlocks } from './tls.ts'
@@ -173,7 +174,7 @@ export class Gateway {
     this.#secure()
     this.#callers.follow(settings)
     parts.admin.update(adminSettings(settings, this.#token, this.#tls))
-    parts.data.reload(settings)
+    parts.data.reload(parts.weights.follow(settings))
     parts.registry.declare(poolDeclarations(settings))
     parts.discovery.follow(settings)
     void parts.scaling
@@ -293,17 +294,18 @@ export class Gateway {
         if (data.facts.deployments.learn(deployed)) scaling.cacheLost('deployment', deployed.pool)
       },
     })
-    const admin = this.#admin({ registry, rules }, { data, scaling })
+    const weights = new RouteWeights({ settings: this.#settings, metrics: this.metrics, data })
+    const admin = this.#admin({ registry, rules }, { data, scaling, weights })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
     const sharedLimits = createSharedLimits({ settings: this.#options.settings, data, tls, clock, log })
     const ejections = new Ejections({ ...seen, publish: (event) => admin.backendChanged(event) })
     const kept = { registry, health, loads, versions, discovery, credentials, models, scaleGroup, shared }
-    return { data, admin, scaling, sharedLimits, ejections, ...kept }
+    return { data, admin, scaling, weights, sharedLimits, ejections, ...kept }
   }
 
   #admin(
     seen: { registry: Registry; rules: AddressRules },
-    around: { data: DataPlanes; scaling: Scaling },
+    around: { data: DataPlanes; scaling: Scaling; weights: RouteWeights },
   ): AdminServer {
     return new AdminServer({
       clock: this.#clock,

@@ -71,6 +71,18 @@ const Explanation = z.looseObject({
   kept: z.exactOptional(z.looseObject({ tier: z.string(), ageMs: z.number(), ttlMs: z.number() })),
 })
 
+const Route = z.looseObject({
+  route: z.string(),
+  sticky: z.exactOptional(z.string()),
+  pools: z.array(
+    z.looseObject({
+      pool: z.string(),
+      weight: z.exactOptional(z.number()),
+      configured: z.exactOptional(z.number()),
+    }),
+  ),
+})
+
 const Counts = z.record(z.string(), z.number())
 
 const Tenant = z.looseObject({
@@ -89,6 +101,7 @@ export type PoolRow = z.output<typeof Pool>
 export type LeaseReply = z.output<typeof Lease>
 export type ScaleRow = z.output<typeof Scale>
 export type ExplainAnswer = z.output<typeof Explanation>
+export type RouteRow = z.output<typeof Route>
 export type TenantRow = z.output<typeof Tenant>
 
 export const readPool = reader(Pool)
@@ -99,6 +112,8 @@ export const readState = reader(z.looseObject({ state: z.string() }))
 export const readRemoval = reader(z.looseObject({ inflight: z.number() }))
 export const readScale = reader(Scale)
 export const readScales = reader(z.looseObject({ pools: z.array(Scale) }))
+export const readRoute = reader(Route)
+export const readRoutes = reader(z.looseObject({ routes: z.array(Route) }))
 export const readTenant = reader(Tenant)
 export const readTenants = reader(z.looseObject({ tenants: z.array(Tenant), unidentified: Counts }))
 export const readExplanation = reader(Explanation)

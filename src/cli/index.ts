@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   check: async () => (await import('./check.ts')).checkCommand(),
   explain: async () => (await import('./explain.ts')).explainCommand(),
   backends: async () => (await import('./backends.ts')).backendsCommand(),
+  routes: async () => (await import('./routes.ts')).routesCommand(),
   purge: async () => (await import('./purge.ts')).purgeCommand(),
   keys: async () => (await import('./keys.ts')).keysCommand(),
   tenants: async () => (await import('./tenants.ts')).tenantsCommand(),

@@ -26,6 +26,7 @@ export const FAMILIES = {
     'Time from the head of a request to the end of its answer.',
   ],
   infergate_route_info: ['gauge', 'route pool', '1 for each route and each pool that its calls go to.'],
+  infergate_route_weight: ['gauge', 'route pool', 'Weight of a pool in the split of a route, in force.'],
   // Pools and their backends
   infergate_pool_backends: ['gauge', 'pool state', 'Backends, by the state in force.'],
   infergate_pool_changes_total: [

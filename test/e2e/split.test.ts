@@ -1,7 +1,9 @@
 /** A route that is split over three stub pools, in one gateway of two workers, whose weights change while it runs. */
+import { readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Script, type ScriptedBackend, startBackend } from '../support/backend.ts'
-import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { eventually } from '../support/eventually.ts'
+import { type RunningGateway, runInfergate, startGateway } from '../support/gateway.ts'
 import { instances, MEMORY, PREDICT, settings, TWO } from '../support/settings.ts'
 
 /** Answers each row with the pool's name, so that answers tell who gave them. */
@@ -65,4 +67,85 @@ it('equal inputs go one way, and are kept under the pool that answered', async (
     },
   })
   expect((json as { pool: string }).pool).toBe(first[0]?.pool)
+})
+
+const weigh = (weights: unknown, route = 'ranker') =>
+  gateway.ask(`/api/v1/routes/${route}`, {
+    method: 'PATCH',
+    headers: { 'content-type': 'application/json' },
+    body: { weights },
+  })
+const reloads = () => gateway.logs.filter(({ event }) => event === 'config.reloaded').length
+const weightsOf = async () => {
+  const { json } = await gateway.ask('/api/v1/routes')
+  const { routes } = json as { routes: { pools: { pool: string; weight: number }[] }[] }
+  return Object.fromEntries(routes[0]?.pools.map(({ pool, weight }) => [pool, weight]) ?? [])
+}
+/** Under changed weights every call is answered by `pool`, over whatever connection and worker. */
+async function allBy(pool: string, inputs = 12): Promise<string[]> {
+  const told = await Promise.all(Array.from({ length: inputs }, (_, i) => poolOf(instances(i, 1, 2))))
+  for (const one of told) expect(one.pool).toBe(pool)
+  return told.map(({ status }) => status)
+}
+
+it('changed weights are in force in every worker when they are answered, and old answers are found again', async () => {
+  expect((await weigh({ v1: 0, v2: 0, v3: 1 })).json).toEqual({
+    route: 'ranker',
+    sticky: 'input',
+    pools: [
+      { pool: 'v1', weight: 0, configured: 60 },
+      { pool: 'v2', weight: 0, configured: 40 },
+      { pool: 'v3', weight: 1, configured: 0 },
+    ],
+  })
+  await allBy('v3')
+  const list = await runInfergate(['routes', 'list', '--admin', gateway.admin])
+  expect(list.stdout.split('\n')[3]).toMatch(/^ranker +input +v3 +1 \(0\) +100 %$/)
+  const back = await runInfergate([
+    'routes',
+    'weights',
+    'ranker',
+    'v1=60',
+    'v2=40',
+    'v3=0',
+    '--admin',
+    gateway.admin,
+  ])
+  expect([back.code, back.stderr]).toEqual([0, ''])
+  const asked = backends.map((backend) => backend.asked.length)
+  await Promise.all(Array.from({ length: 12 }, (_, i) => poolOf(instances(i, 1, 2))))
+  expect(backends.map((backend) => backend.asked.length)).toEqual(asked)
+  expect(await gateway.metric('infergate_route_weight', { route: 'ranker', pool: 'v1' })).toBe(60)
+  const line = gateway.logs.find(
+    ({ event, ...rest }) => event === 'admin.write' && rest['action'] === 'route.weights',
+  )
+  expect(line).toMatchObject({ route: 'ranker', weights: { v1: 0, v2: 0, v3: 1 }, outcome: 'done' })
+})
+
+it('changed weights hold over reloads, until the YAML says others', async () => {
+  await weigh({ v1: 1, v2: 0 })
+  const yaml = readFileSync(gateway.file, 'utf8')
+  const before = reloads()
+  gateway.signal('SIGHUP')
+  await eventually(() => expect(reloads()).toBe(before + 1))
+  expect(await weightsOf()).toEqual({ v1: 1, v2: 0, v3: 0 })
+  await allBy('v1')
+  writeFileSync(
+    gateway.file,
+    yaml.replace('"weight": 60', '"weight": 0').replace('"weight": 40', '"weight": 7'),
+  )
+  await eventually(async () => expect(await weightsOf()).toEqual({ v1: 0, v2: 7, v3: 0 }))
+  await allBy('v2')
+})
+
+it.each<[string, unknown, string, number]>([
+  ['all weights 0', { v1: 0, v2: 0, v3: 0 }, 'ranker', 400],
+  ['a pool that the route does not have', { v4: 1 }, 'ranker', 400],
+  ['a weight below 0', { v1: -1 }, 'ranker', 400],
+  ['nothing', {}, 'ranker', 400],
+  ['a route that is not there', { v1: 1 }, 'other', 404],
+])('%s is refused and changes nothing', async (_, weights, route, status) => {
+  const before = await weightsOf()
+  expect((await weigh(weights, route)).status).toBe(status)
+  expect(await weightsOf()).toEqual(before)
 })

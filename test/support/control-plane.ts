@@ -50,6 +50,8 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     explain: async (request) => ({ explained: request }),
     stats: () => ({ tiers: [] }),
     tenants: async (name) => (name === undefined ? { tenants: [] } : undefined),
+    routes: () => [],
+    weigh: () => undefined,
     traffic: () => undefined,
     ...options.parts,
   }

@@ -32,6 +32,7 @@ import type { LoadedParts, Parts } from '../parts.ts'
 import { checkFree } from '../ports.ts'
 import { PredictionLog } from '../prediction-log/prediction-log.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
+import type { WeightChange } from '../route-weights.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import { SharedFacts } from '../shared-facts.ts'
 import { TenantTotals } from '../tenant-totals.ts'
@@ -211,6 +212,12 @@ export class DataPlanes {
     this.#predictions.follow(settings)
     this.#worker.reload(settings)
     this.#threads.reload(settings)
+  }
+
+  /** Takes over the weights of a route's split, for calls that begin from now on. */
+  weigh(change: WeightChange): void {
+    this.#worker.plane.weigh(change)
+    this.#threads.weigh(change)
   }
 
   /** Takes over changed certificates. */

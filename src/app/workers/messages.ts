@@ -19,6 +19,7 @@ import type { UsageReport } from '../../data/measure/tenant-usage.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
 import type { ExplainQuery, Explanation } from '../../data/serve/explain.ts'
 import type { MetricsSnapshot } from '../../obs/metrics.ts'
+import type { WeightChange } from '../route-weights.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import type { DataStats } from './merge.ts'
 import type { SharedState } from './shared-state.ts'
@@ -47,6 +48,8 @@ export interface ToWorker {
   ownListeners(endpoints: readonly HostPort[]): void
   apply(view: PoolView): void
   reload(settings: Settings): void
+  /** The weights of a route have changed. */
+  weigh(change: WeightChange): void
   /** Certificates have changed. */
   secure(tls: TlsMaterial): void
   /** The credentials that do not stand in the settings. */

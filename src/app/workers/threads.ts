@@ -24,6 +24,7 @@ import type { ProcessLog } from '../../obs/log.ts'
 import { type Metrics, type MetricsSnapshot, totalsOf } from '../../obs/metrics.ts'
 import type { PoolLoad } from '../demand.ts'
 import type { LoadedParts } from '../parts.ts'
+import { type WeightChange, withWeights } from '../route-weights.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import type { SharedFacts } from '../shared-facts.ts'
 import type { LiveTls } from '../tls.ts'
@@ -103,6 +104,11 @@ export class Threads {
   reload(settings: Settings): void {
     this.#catchUp.settings = settings
     this.#broadcast('reload', settings)
+  }
+
+  weigh(change: WeightChange): void {
+    this.#catchUp.settings = withWeights(this.#catchUp.settings ?? this.#parts.settings, change)
+    this.#broadcast('weigh', change)
   }
 
   secure(material: TlsMaterial): void {

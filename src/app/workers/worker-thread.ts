@@ -135,6 +135,7 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
   return {
     apply: (view) => plane.pools.apply(view),
     reload: (settings) => worker.reload(settings),
+    weigh: (change) => plane.weigh(change),
     secure: (tls) => worker.secure(tls),
     credentials: (credentials) => plane.credentials(credentials),
     authorize: (credentials) => plane.pools.authorize(credentials),

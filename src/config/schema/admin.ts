@@ -10,13 +10,16 @@ const scopes = () =>
     .array(
       z
         .string()
-        .regex(/^(?:read|purge|scale|tenants|admin|register:(?:\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,63}))$/, {
-          error: 'expected read, purge, scale, tenants, admin or register:<pool>',
-        }),
+        .regex(
+          /^(?:read|purge|scale|tenants|traffic|admin|register:(?:\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,63}))$/,
+          {
+            error: 'expected read, purge, scale, tenants, traffic, admin or register:<pool>',
+          },
+        ),
     )
     .min(1)
     .describe(
-      'What it may do: `read`, `purge`, `scale`, `tenants` (what each has used), `register:<pool>` (`register:*`: any pool), or `admin` for everything.',
+      'What it may do: `read`, `purge`, `scale`, `tenants` (what each has used), `traffic` (change the weights of routes), `register:<pool>` (`register:*`: any pool), or `admin` for everything.',
     )
 
 const grant = z.strictObject({

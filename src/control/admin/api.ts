@@ -12,7 +12,15 @@ import {
   type RegistrationRefusal,
   type Removal,
 } from '../registry/registration.ts'
-import { EXPLAIN_BYTES, patchBody, readExplain, readPurge, registrationBody, renewalBody } from './bodies.ts'
+import {
+  EXPLAIN_BYTES,
+  patchBody,
+  readExplain,
+  readPurge,
+  registrationBody,
+  renewalBody,
+  weightsBody,
+} from './bodies.ts'
 import type { AdminContext, AdminParts, AdminReply, AdminRequest, AdminRoute } from './contract.ts'
 import { listMetrics, readMetric } from './external-metrics.ts'
 import { Problem } from './problem.ts'
@@ -53,6 +61,20 @@ export const ROUTES: readonly AdminRoute[] = [
       action: 'backend.remove',
       details: ({ query }) => named(Object.fromEntries(query), ['drain', 'generation']),
     },
+  },
+  {
+    method: 'GET',
+    path: '/api/v1/routes',
+    scope: 'read',
+    answer: (_, { parts }) => ok({ routes: parts.routes() }),
+  },
+  {
+    method: 'PATCH',
+    path: '/api/v1/routes/:route',
+    scope: 'traffic',
+    event: 'route',
+    answer: weigh,
+    audit: { action: 'route.weights', details: ({ body }) => named(body, ['weights']) },
   },
   {
     method: 'POST',
@@ -186,6 +208,16 @@ function remove(request: AdminRequest, { registry }: AdminContext): AdminReply {
     }),
   )
   return { status: 202, json: removal }
+}
+
+function weigh({ params, body }: AdminRequest, { parts }: AdminContext): AdminReply {
+  const { weights } = readAll(weightsBody, body)
+  if (Object.keys(weights).length === 0)
+    throw new Problem(400, 'nothing to change: give weights, such as {"weights": {"POOL": 5}}')
+  const { route = '' } = params
+  const changed = parts.weigh(route, weights)
+  if (!changed) throw new Problem(404, `the settings have no route "${route}"`)
+  return ok(changed)
 }
 
 async function purge({ body }: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {

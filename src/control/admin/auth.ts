@@ -19,7 +19,7 @@ export interface TokenSettings {
 }
 
 /** What a route requires. `register` is completed with the pool of the path. */
-export type Scope = 'open' | 'metrics' | 'read' | 'register' | 'purge' | 'scale' | 'tenants'
+export type Scope = 'open' | 'metrics' | 'read' | 'register' | 'purge' | 'scale' | 'tenants' | 'traffic'
 
 /** Who calls, and what for. */
 export interface AdminCaller {
@@ -35,7 +35,7 @@ interface Token extends AdminCaller {
   readonly digest: Buffer
 }
 
-const SCOPE = /^(read|purge|scale|tenants|admin|register:(\*|[A-Za-z0-9._-]{1,128}))$/
+const SCOPE = /^(read|purge|scale|tenants|traffic|admin|register:(\*|[A-Za-z0-9._-]{1,128}))$/
 const EMPTY = hash('sha256', '', 'hex')
 
 export class Auth {
@@ -135,7 +135,7 @@ function parseToken(settings: TokenSettings, index: number): Token {
   const bad = settings.scopes.find((scope) => !SCOPE.test(scope))
   if (bad !== undefined || settings.scopes.length === 0) {
     throw new Error(
-      `${where}.scopes must be of read, register:POOL, purge, scale, tenants, admin; found "${bad ?? ''}"`,
+      `${where}.scopes must be of read, register:POOL, purge, scale, tenants, traffic, admin; found "${bad ?? ''}"`,
     )
   }
   return {

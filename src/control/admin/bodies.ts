@@ -61,6 +61,10 @@ export const patchBody = object({
   state: oneOf('draining', 'ready').exactOptional(),
 })
 
+export const weightsBody = object({
+  weights: record(number({ min: 0, max: 1_000_000 }), { max: 64, nameLength: 64 }),
+})
+
 const explained = object({
   method: text({ max: 32, pattern: /^[A-Za-z]+$/, what: 'must be an HTTP method' }),
   path: text({ max: 16_384, pattern: /^\//, what: 'must begin with /' }),

@@ -14,6 +14,10 @@ export interface AdminParts {
   stats(): unknown
   /** What tenants have used: one of them, undefined where there is no such tenant, or all. */
   tenants(name?: string): Promise<unknown>
+  /** The routes of the settings and where their calls go. */
+  routes(): readonly RouteTraffic[]
+  /** Changes weights of a route's split: those of the pools that are named. Returns undefined where there is no such route. */
+  weigh(route: string, weights: Readonly<Record<string, number>>): RouteTraffic | undefined
   /** Returns undefined where there is no such pool. Left out: this gateway does not scale. */
   scale?(pool?: string): unknown
   /**
@@ -23,6 +27,20 @@ export interface AdminParts {
   settled?(): Promise<void>
   /** The state of a pool's traffic; undefined where it is unknown. */
   traffic(pool: string): PoolTrafficView | undefined
+}
+
+/** A route, and the pools that its calls go to. */
+export interface RouteTraffic {
+  readonly route: string
+  /** What calls have in common that go to one pool; left out: there is only one. */
+  readonly sticky?: string
+  readonly pools: readonly {
+    readonly pool: string
+    /** In force; left out: it has all calls. */
+    readonly weight?: number
+    /** In the YAML. */
+    readonly configured?: number
+  }[]
 }
 
 /** A pool's traffic: some numbers of the pool, and of each backend by slot. */
@@ -53,6 +71,8 @@ export interface AdminRoute {
   readonly path: string
   readonly scope: Scope
   readonly maxBodyBytes?: number
+  /** The event by which those who follow `/api/v1/events` are told the answer; left out: they are not. */
+  readonly event?: string
   /** How the log tells of it; left out: it changes nothing that anybody would look for. */
   readonly audit?: {
     readonly action: string

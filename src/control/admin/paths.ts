@@ -21,6 +21,10 @@ const POOL: Grammar = {
   pattern: POOL_PATTERN,
   what: 'a pool\'s name has 1 to 64 letters, digits, "_", "-" and ".", the first a letter or digit',
 }
+const ROUTE: Grammar = {
+  pattern: POOL_PATTERN,
+  what: 'a route\'s name has 1 to 64 letters, digits, "_", "-" and ".", the first a letter or digit',
+}
 const ID: Grammar = {
   pattern: ID_PATTERN,
   what: 'a backend id has 1 to 128 characters of A-Z a-z 0-9 . _ : -',
@@ -39,6 +43,7 @@ const TENANT: Grammar = {
 
 const GRAMMARS: Readonly<Record<string, Grammar>> = {
   pool: POOL,
+  route: ROUTE,
   id: ID,
   tenant: TENANT,
   namespace: WORD,

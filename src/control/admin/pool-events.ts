@@ -1,13 +1,16 @@
-/** What followers of the events are told of the pools. */
+/** What followers of the events are told of pools and routes. */
 import type { ServerEvent } from '../../lib/sse.ts'
 import { describePool } from './api.ts'
 import type { AdminContext } from './contract.ts'
 import type { EventHub } from './events.ts'
 
-/** All pools as they are now. */
-export function presentPools({ registry, parts }: AdminContext): ServerEvent[] {
+/** All pools and routes as they are now. */
+export function presentEvents({ registry, parts }: AdminContext): ServerEvent[] {
   const all = registry.views().flatMap((view) => registry.status(view.pool) ?? [])
-  return all.map((status) => ({ event: 'pool', data: describePool(status, parts) }))
+  return [
+    ...all.map((status) => ({ event: 'pool', data: describePool(status, parts) })),
+    ...parts.routes().map((route) => ({ event: 'route', data: route })),
+  ]
 }
 
 /** How a pool is now. */

@@ -22,7 +22,7 @@ import type { AdminContext, AdminReply, AdminRoute } from './contract.ts'
 import { EventHub } from './events.ts'
 import { checkAuthorizations, checkHosts, guard } from './guard.ts'
 import { type Match, match, targetOf } from './paths.ts'
-import { presentPools, publishPool } from './pool-events.ts'
+import { presentEvents, publishPool } from './pool-events.ts'
 import { Problem } from './problem.ts'
 
 export interface AdminSettings {
@@ -80,7 +80,7 @@ export class AdminServer {
     this.#settings = options.settings
     this.#auth = authOf(options.settings)
     const { clock, log } = options
-    this.events = new EventHub({ clock, log, present: () => presentPools(options) })
+    this.events = new EventHub({ clock, log, present: () => presentEvents(options) })
     const serve = (request: IncomingMessage, response: ServerResponse): void => {
       this.#serve(request, response).catch((error: unknown) => this.#failed(request, response, error))
     }
@@ -186,6 +186,7 @@ export class AdminServer {
       const asked = { params, query: url.query, body }
       const reply = await this.#inTime(answer(asked, this.#options))
       if (writes) await this.#options.parts.settled?.()
+      if (route.event !== undefined && 'json' in reply) this.events.publish(route.event, reply.json)
       return { reply, request: asked }
     })
   }
