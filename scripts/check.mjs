@@ -45,6 +45,11 @@ const STEPS = [
     run: ['node', 'scripts/deploy/check-manifests.ts'],
   },
   {
+    name: 'alerts',
+    says: 'promtool takes alerts and metrics, and all that alerts and board read exists',
+    run: ['node', 'scripts/deploy/monitoring/check.ts'],
+  },
+  {
     name: 'interop',
     says: 'docs/interop.md is what its runs saw',
     run: ['node', 'interop/run.ts', '--check'],

@@ -1,6 +1,8 @@
 /** What can be said of the chart without a cluster: by Helm, and by kubeconform of what it renders. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { parse } from 'yaml'
 import { type RunFailed, run } from '../../interop/suite/run.ts'
 import type { Session } from '../../interop/suite/session.ts'
 import { goProgramsOfModule } from '../../interop/systems/go.ts'
@@ -8,7 +10,7 @@ import type { Definition } from './definitions.ts'
 import type { Helm, Values } from './helm.ts'
 import { manifestText, readManifests } from './manifests.ts'
 import { PATTERN, writeObjectSchemas } from './object-schemas.ts'
-import { type Rendering, renderings } from './places.ts'
+import { BOARD, type Rendering, RULES, renderings } from './places.ts'
 
 const KUBECONFORM = { module: 'github.com/yannh/kubeconform', version: 'v0.8.0' }
 const TIMEOUT_MS = 120_000
@@ -28,6 +30,7 @@ export async function tryChart(session: Session, helm: Helm, others: readonly De
   for (const [name, set, reason] of REFUSED)
     await session.check('helm', `refuses ${name}`, () => refusal(helm, set, reason))
   await tryRestart(session, helm)
+  await tryMonitoring(session, helm)
   await tryFields(session, all, others)
 }
 
@@ -97,6 +100,27 @@ async function tryRestart(session: Session, helm: Helm): Promise<void> {
       (await changes(set)) ? undefined : 'it does not',
     )
   }
+}
+
+/** Alerts and board are what is committed beside the chart. */
+async function tryMonitoring(session: Session, helm: Helm): Promise<void> {
+  const set = {
+    'prometheusRule.enabled': true,
+    'prometheusRule.labels': { release: 'p' },
+    'dashboard.enabled': true,
+  }
+  const objects = readManifests(await helm.template({ set }))
+  await session.check('helm', 'its PrometheusRule has the alerts', async () => {
+    const rule = objects.find(({ kind }) => kind === 'PrometheusRule')
+    return isDeepStrictEqual(rule?.['spec'], parse(readFileSync(RULES, 'utf8'))) ? undefined : 'it has others'
+  })
+  await session.check('helm', 'its ConfigMap has the board', async () => {
+    const [board] = objects.filter(({ metadata }) => metadata.name.endsWith('-dashboard'))
+    const data = board?.['data'] as Record<string, string> | undefined
+    return data?.['infergate.json'] === readFileSync(BOARD, 'utf8').trimEnd()
+      ? undefined
+      : 'it has another one'
+  })
 }
 
 async function tryFields(

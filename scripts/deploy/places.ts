@@ -5,6 +5,9 @@ import { join, sep } from 'node:path'
 export const ROOT = join(import.meta.dirname, '..', '..')
 export const CHART = join(ROOT, 'deploy', 'helm', 'infergate')
 export const UNIT = join(ROOT, 'deploy', 'systemd', 'infergate.service')
+/** Alerts and board, of which the chart has copies. */
+export const RULES = join(ROOT, 'deploy', 'prometheus', 'rules.yaml')
+export const BOARD = join(ROOT, 'deploy', 'grafana', 'infergate.json')
 const EXAMPLES = join(CHART, 'ci')
 const MANIFESTS = join(ROOT, 'deploy', 'kubernetes')
 
@@ -31,8 +34,11 @@ export function renderings(): Rendering[] {
   ]
 }
 
-/** What `npm run docs` makes of the gateway's schema; a new setting there changes no manifest. */
-const GENERATED = ['values.schema.json', join('files', 'restart.json')]
+/** What `npm run docs` makes of the gateway's schema, and copies of alerts and board: a change there changes no manifest. */
+const GENERATED = [
+  'values.schema.json',
+  ...['restart.json', 'rules.yaml', 'dashboard.json'].map((name) => join('files', name)),
+]
 
 /** All files of the chart that are written by hand, as paths below it. */
 export function chartFiles(): string[] {

@@ -75,6 +75,8 @@ const values = z.strictObject({
     labels,
     tlsConfig: object,
   }),
+  prometheusRule: z.strictObject({ enabled: z.boolean(), labels, runbooks: z.string().min(1) }),
+  dashboard: z.strictObject({ enabled: z.boolean(), labels }),
   httpRoute: z.strictObject({
     enabled: z.boolean(),
     parentRefs: objects,

@@ -54,7 +54,7 @@ async function installMissing() {
 }
 
 /** The command line of a root shell, or nothing where we may not have one. */
-function asRoot() {
+export function asRoot() {
   if (process.getuid?.() === 0) return ['sh']
   if (!onPath('sudo')) return []
   const allowed = spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore', timeout: 10_000 }).status === 0
@@ -65,7 +65,7 @@ function missing() {
   return Object.keys(SERVERS).filter((name) => !onPath(name))
 }
 
-function onPath(name) {
+export function onPath(name) {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => {
     try {
       accessSync(join(folder, name), constants.X_OK)
