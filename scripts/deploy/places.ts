@@ -5,6 +5,7 @@ import { join, sep } from 'node:path'
 export const ROOT = join(import.meta.dirname, '..', '..')
 export const CHART = join(ROOT, 'deploy', 'helm', 'infergate')
 export const UNIT = join(ROOT, 'deploy', 'systemd', 'infergate.service')
+export const SOCKET_UNIT = join(ROOT, 'deploy', 'systemd', 'infergate.socket')
 const EXAMPLES = join(CHART, 'ci')
 const MANIFESTS = join(ROOT, 'deploy', 'kubernetes')
 

@@ -28,7 +28,7 @@ import { type GatewayParts, problemsOf, stopListening, unservedModels } from './
 import { knownNames } from './known-names.ts'
 import type { LoadedParts } from './parts.ts'
 import { createScaleGroup, createShared, createSharedLimits, openPeers } from './peers.ts'
-import { workerCount } from './ports.ts'
+import { type InheritedSockets, workerCount } from './ports.ts'
 import { createProbing, startProbing } from './probing.ts'
 import { Scaling } from './scaling.ts'
 import { adminSettings, isGuarded, poolDeclarations } from './settings-mapping.ts'
@@ -42,6 +42,7 @@ export interface GatewayOptions {
   readonly modelServer: readonly [string, ...string[]]
   /** Custom parts that the settings name, from `loadParts`. */
   readonly parts?: LoadedParts
+  readonly inherited?: InheritedSockets
   readonly clock?: Clock
   readonly random?: () => number
 }
@@ -232,6 +233,7 @@ export class Gateway {
       settings: this.#settings,
       workers: await workerCount(this.#settings, this.#options.log),
       poolDefaults: poolWith().parse({}),
+      inherited: this.#options.inherited,
       tls: this.#tls,
       parts: this.#options.parts,
       log: this.#options.log,
