@@ -8,6 +8,7 @@ export const UNIT = join(ROOT, 'deploy', 'systemd', 'infergate.service')
 /** Alerts and board, of which the chart has copies. */
 export const RULES = join(ROOT, 'deploy', 'prometheus', 'rules.yaml')
 export const BOARD = join(ROOT, 'deploy', 'grafana', 'infergate.json')
+export const SOCKET_UNIT = join(ROOT, 'deploy', 'systemd', 'infergate.socket')
 const EXAMPLES = join(CHART, 'ci')
 const MANIFESTS = join(ROOT, 'deploy', 'kubernetes')
 

@@ -39,7 +39,7 @@ import { knownNames } from './known-names.ts'
 import type { LoadedParts } from './parts.ts'
 import { createScaleGroup, createShared, createSharedLimits, openPeers } from './peers.ts'
 import { measurePools } from './pool-metrics.ts'
-import { workerCount } from './ports.ts'
+import { type InheritedSockets, workerCount } from './ports.ts'
 import { createProbing, startProbing } from './probing.ts'
 import { RouteWeights } from './route-weights.ts'
 import { Scaling } from './scaling.ts'
@@ -54,6 +54,7 @@ export interface GatewayOptions {
   readonly modelServer: readonly [string, ...string[]]
   /** Custom parts that the settings name, from `loadParts`. */
   readonly parts?: LoadedParts
+  readonly inherited?: InheritedSockets
   readonly clock?: Clock
   readonly random?: () => number
 }
@@ -234,6 +235,7 @@ export class Gateway {
       settings: this.#settings,
       workers: await workerCount(this.#settings, this.#options.log),
       poolDefaults: poolWith().parse({}),
+      inherited: this.#options.inherited,
       tls: this.#tls,
       parts: this.#options.parts,
       log: this.#options.log,

@@ -9,6 +9,13 @@ import type { Settings } from '../config/schema.ts'
 import type { HostPort } from '../core/addresses.ts'
 import type { Log } from '../core/log.ts'
 
+/** Listening sockets of the data port that another process has opened, one a worker. */
+export interface InheritedSockets {
+  readonly descriptors: readonly number[]
+  /** Called when a worker has ended: its socket is closed with it, and only another process can serve that. */
+  readonly lost: () => void
+}
+
 /** More threads gain little, since they share one memory and one log; a number in the settings overrides it. */
 const MAX_AUTO = 8
 

@@ -16,6 +16,7 @@ import type { HostPort } from '../core/addresses.ts'
 import { systemClock } from '../lib/clock.ts'
 import { INSTALLATION } from '../lib/installation.ts'
 import { createLog, type ProcessLog } from '../obs/log.ts'
+import { takeInheritedSockets } from './inherited-sockets.ts'
 import { UserError } from './user-error.ts'
 
 interface Options {
@@ -69,7 +70,8 @@ function collect(value: string, before: readonly string[]): readonly string[] {
 
 async function serve(options: Options): Promise<void> {
   const parts = options.parts === undefined ? undefined : await customParts(options.parts)
-  const load = loader(options, parts)
+  const sockets = takeInheritedSockets(process.env, process.pid)
+  const load = withWorkers(loader(options, parts), sockets.length)
   const loaded = await load()
   if ('problems' in loaded) throw new UserError(loaded.problems.join('\n'))
   const { settings } = loaded
@@ -81,6 +83,7 @@ async function serve(options: Options): Promise<void> {
     // This program again, be it a file of the sources or of the build.
     modelServer: [process.execPath, process.argv[1] as string],
     ...(parts === undefined ? {} : { parts }),
+    ...(sockets.length > 0 ? { inherited: { descriptors: sockets, lost } } : {}),
   })
   const reload = reloading(options, { load, settings, gateway, log })
   stopOnSignals(gateway, { reload, log })
@@ -90,6 +93,11 @@ async function serve(options: Options): Promise<void> {
   })
   await reload?.start()
   greet(settings, data, admin)
+}
+
+/** A socket that the service manager has lost its worker: the gateway drains, and the manager starts another one. */
+function lost(): void {
+  process.kill(process.pid, 'SIGTERM')
 }
 
 /** Loads the custom parts of a `--parts` module; problems with it are errors of the user. */
@@ -104,15 +112,31 @@ interface ReadSettings {
   readonly warnings?: readonly ConfigProblem[]
 }
 
+type Loader = () => Promise<ReadSettings | { problems: string[] }>
+
+/** Has a worker for each socket that was handed over: what arrives at another one would wait for ever. */
+function withWorkers(load: Loader, sockets: number): Loader {
+  if (sockets === 0) return load
+  return async () => {
+    const loaded = await load()
+    if ('problems' in loaded) return loaded
+    const { server } = loaded.settings
+    if (server.workers !== 'auto' && server.workers !== sockets)
+      return {
+        problems: [
+          `server.workers is ${server.workers}, and the service manager hands over ${sockets} sockets: write auto, or as many ListenStream= as workers`,
+        ],
+      }
+    return { ...loaded, settings: { ...loaded.settings, server: { ...server, workers: sockets } } }
+  }
+}
+
 function warn(log: ProcessLog, { warnings = [] }: ReadSettings): void {
   for (const warning of warnings) log.warn('config.warning', { warning: formatProblem(warning) })
 }
 
 /** Returns a function that reads the settings each time it is called; problems are lines for a person. */
-function loader(
-  options: Options,
-  parts: LoadedParts | undefined,
-): () => Promise<ReadSettings | { problems: string[] }> {
+function loader(options: Options, parts: LoadedParts | undefined): Loader {
   const { config, upstream, listen, admin, timeout, idleTimeout } = options
   const at = { ...(listen === undefined ? {} : { listen }), ...(admin === undefined ? {} : { admin }) }
   if (upstream.length > 0) {
@@ -163,7 +187,7 @@ function address(flag: string, text: string): HostPort {
 }
 
 interface Running {
-  readonly load: ReturnType<typeof loader>
+  readonly load: Loader
   readonly settings: Settings
   readonly gateway: Gateway
   readonly log: ProcessLog

@@ -12,6 +12,11 @@ export interface HostPort {
   readonly port: number
 }
 
+/** What a listener opens: an address, or a listening socket that was handed over, of which only the descriptor counts. */
+export interface Listening extends HostPort {
+  readonly socket?: number
+}
+
 /** Where a server listens: a host and port, or the path of a Unix socket. */
 export type SocketAddress = HostPort | { readonly path: string }
 

@@ -29,7 +29,7 @@ import { measureCache, measureMemory } from '../cache-metrics.ts'
 import type { PoolLoad } from '../demand.ts'
 import { countConnections, observing } from '../observing.ts'
 import type { LoadedParts, Parts } from '../parts.ts'
-import { checkFree } from '../ports.ts'
+import { checkFree, type InheritedSockets } from '../ports.ts'
 import { PredictionLog } from '../prediction-log/prediction-log.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
 import type { WeightChange } from '../route-weights.ts'
@@ -53,6 +53,8 @@ export interface DataPlanesParts {
   /** The number of workers, with the one in this thread. */
   readonly workers: number
   readonly poolDefaults: PoolDefaults
+  /** Undefined: the workers open their own. */
+  readonly inherited: InheritedSockets | undefined
   /** The certificates of this thread. */
   readonly tls: LiveTls
   readonly parts: LoadedParts | undefined
@@ -75,8 +77,9 @@ export interface DataPlanesParts {
 }
 
 export async function openDataPlanes(parts: DataPlanesParts): Promise<DataPlanes> {
-  const { settings, workers, tls, clock, log, metrics } = parts
-  if (workers > 1) await checkFree(settings.server.listen)
+  const { settings, workers, inherited, tls, clock, log, metrics } = parts
+  const { listen, reusePort } = settings.server
+  if (workers > 1 && !inherited && !reusePort) await checkFree(listen)
   const shared = allocateState(settings, workers, clock)
   const share = shareOf(shared, { worker: 0, settings, clock })
   const eventLoopLag = new EventLoopLag(clock)
@@ -116,6 +119,7 @@ export class DataPlanes {
   readonly demands: PeerDemands
   readonly outliers: OutlierState
   readonly #settings: Settings
+  readonly #inherited: InheritedSockets | undefined
   readonly #cache: Cache
   readonly #table: LoadTable
   readonly #clock: Clock
@@ -127,6 +131,7 @@ export class DataPlanes {
 
   constructor(parts: Opened) {
     this.#settings = parts.settings
+    this.#inherited = parts.inherited
     this.#cache = parts.cache
     this.#table = parts.share.table
     this.#clock = parts.clock
@@ -192,7 +197,9 @@ export class DataPlanes {
 
   /** Resolves when this thread listens; the others follow as they start. Rejects with the listener's error. */
   async listen(): Promise<HostPort> {
-    const at = await this.#worker.listen(this.#settings.server.listen)
+    const socket = this.#inherited?.descriptors[0]
+    const { listen } = this.#settings.server
+    const at = await this.#worker.listen(socket === undefined ? listen : { ...listen, socket })
     this.#threads.start(at)
     return at
   }

@@ -1,7 +1,7 @@
 /** One thread of the data plane: its cache, its data plane, and the listener in front of it. */
 import type { Settings } from '../../config/schema.ts'
 import type { TlsMaterial } from '../../control/certificates/certificates.ts'
-import type { HostPort } from '../../core/addresses.ts'
+import type { HostPort, Listening } from '../../core/addresses.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { KeyFacts } from '../../data/assemble.ts'
 import type { OutlierState } from '../../data/balance/outliers/outlier-state.ts'
@@ -89,14 +89,14 @@ export class DataWorker {
     return this.#listener !== undefined
   }
 
-  async listen(at: HostPort): Promise<HostPort> {
+  async listen(at: Listening): Promise<HostPort> {
     const { settings, table, tls, handshake, foreign } = this.#parts
     const { limits, fastDoor } = settings.server
     const { server } = tls
     this.#opening = listen(
       {
         ...at,
-        isShared: table.workers > 1,
+        isShared: table.workers > 1 || settings.server.reusePort,
         maxHeaderBytes: limits.maxHeaderBytes,
         headerTimeoutMs: limits.headerTimeout,
         bodyTimeoutMs: limits.bodyTimeout,

@@ -5,7 +5,7 @@
 import type { Settings } from '../../config/schema.ts'
 import type { TlsMaterial } from '../../control/certificates/certificates.ts'
 import type { BackendCredentials } from '../../control/credentials/backend-credentials.ts'
-import type { HostPort } from '../../core/addresses.ts'
+import type { HostPort, Listening } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
@@ -44,7 +44,7 @@ export interface ReportedForm {
 }
 
 export interface ToWorker {
-  listen(at: HostPort): HostPort
+  listen(at: Listening): HostPort
   ownListeners(endpoints: readonly HostPort[]): void
   apply(view: PoolView): void
   reload(settings: Settings): void

@@ -24,6 +24,7 @@ import type { ProcessLog } from '../../obs/log.ts'
 import { type Metrics, type MetricsSnapshot, totalsOf } from '../../obs/metrics.ts'
 import type { PoolLoad } from '../demand.ts'
 import type { LoadedParts } from '../parts.ts'
+import type { InheritedSockets } from '../ports.ts'
 import { type WeightChange, withWeights } from '../route-weights.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
 import type { SharedFacts } from '../shared-facts.ts'
@@ -66,6 +67,7 @@ export interface ThreadsParts {
   readonly relay: (request: RelayRequest) => void
   /** Called with what tenants have used since the last time. */
   readonly used: (report: UsageReport) => void
+  readonly inherited: InheritedSockets | undefined
   /** Called with a batch of records for prediction logs. */
   readonly predictions: (batch: Uint8Array<ArrayBuffer>) => void
 }
@@ -93,7 +95,10 @@ export class Threads {
   /** Starts the threads; each listens as soon as it can. */
   start(at: HostPort): void {
     this.#catchUp.ownListeners = [...this.#parts.ownListeners(), at]
-    for (const supervisor of this.#supervisors) supervisor.start(at)
+    for (const supervisor of this.#supervisors) {
+      const socket = this.#parts.inherited?.descriptors[supervisor.number]
+      supervisor.start(socket === undefined ? at : { ...at, socket })
+    }
   }
 
   apply(view: PoolView): void {
@@ -249,7 +254,7 @@ export class Threads {
   }
 
   #supervisor(worker: number): WorkerSupervisor {
-    const { settings, poolDefaults, tls, parts, shared, clock, log, random } = this.#parts
+    const { settings, poolDefaults, tls, parts, shared, clock, log, random, inherited } = this.#parts
     return new WorkerSupervisor({
       start: { worker, settings, poolDefaults, tls: tls.material, parts: parts?.url, shared },
       handlers: this.#handlers(worker),
@@ -258,6 +263,7 @@ export class Threads {
       clock,
       log,
       random,
+      socketLost: () => inherited?.lost(),
     })
   }
 

@@ -6,7 +6,7 @@
 import { getCompileCacheDir } from 'node:module'
 import { dirname, extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { HostPort } from '../../core/addresses.ts'
+import type { Listening } from '../../core/addresses.ts'
 import type { Log } from '../../core/log.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -30,6 +30,8 @@ export interface WorkerSupervisorParts {
   readonly clock: Clock
   readonly log: Log
   readonly random: () => number
+  /** Called when a worker has ended whose socket was handed over: it is closed, and no other worker can listen on it. */
+  readonly socketLost: () => void
   /** The module that the thread runs; set by tests. */
   readonly entry?: URL
 }
@@ -57,7 +59,7 @@ export class WorkerSupervisor {
   readonly #parts: WorkerSupervisorParts
   #thread: Worker | undefined
   #exited = Promise.resolve()
-  #at: HostPort | undefined
+  #at: Listening | undefined
   #startedAt = 0
   #failures = 0
   #isClosing = false
@@ -71,7 +73,7 @@ export class WorkerSupervisor {
   }
 
   /** Starts the thread, which listens at this address; so do its successors. */
-  start(at: HostPort): void {
+  start(at: Listening): void {
     this.#at = at
     if (!this.#isClosing) this.#begin()
   }
@@ -107,7 +109,7 @@ export class WorkerSupervisor {
     const { thread, rpc } = this.#spawn()
     this.#thread = thread
     this.rpc = rpc
-    rpc.call('listen', this.#at as HostPort, LISTEN_MS).then(
+    rpc.call('listen', this.#at as Listening, LISTEN_MS).then(
       () => {
         if (rpc.isEnded) return
         this.isListening = true
@@ -166,13 +168,17 @@ export class WorkerSupervisor {
   }
 
   #onExit({ code, error }: { readonly code: number; readonly error: unknown }, rpc: WorkerRpc): void {
-    const { clock, log, random, cleanUp } = this.#parts
+    const { clock, log, random, cleanUp, socketLost } = this.#parts
     const why = error instanceof Error ? error : new Error(`data worker ${this.number} ended with ${code}`)
     this.isListening = false
     this.#cancelCheck()
     cleanUp(this.#isClosing ? 'asked' : this.#cause)
     rpc.end(why)
     if (this.#isClosing) return
+    if (this.#at?.socket !== undefined) {
+      log.error('worker.exit', { worker: this.number, code, error: why.stack ?? why.message })
+      return socketLost()
+    }
     if (clock.now() - this.#startedAt >= STABLE_MS) this.#failures = 0
     const restartMs = Math.round(backoffMs(this.#failures++, { ...BACKOFF, random }))
     log.error('worker.exit', { worker: this.number, code, error: why.stack ?? why.message, restartMs })

@@ -3,7 +3,7 @@
  * reports to it.
  */
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import type { HostPort } from '../../core/addresses.ts'
+import type { HostPort, Listening } from '../../core/addresses.ts'
 import type { Observer } from '../../core/observer.ts'
 import { MirroredDeployments, MirroredEpochs } from '../../data/key/mirror.ts'
 import { systemClock } from '../../lib/clock.ts'
@@ -163,7 +163,7 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
 /** A worker that the drain does not know of must not bind the port. */
 function listening(worker: DataWorker, { worker: number, shared }: WorkerStart) {
   return {
-    listen: (at: HostPort) => {
+    listen: (at: Listening) => {
       if (!takeBinding(shared.bindings, number)) throw new Error('the gateway is going down')
       return worker.listen(at)
     },

@@ -56,6 +56,14 @@ export const server = z.strictObject({
         'Event loops that take calls; they share the port, the memory tier and what is known of the backends. `auto` is one a core, at most 8. The first is the main thread.',
       ),
   ),
+  reusePort: fixed(
+    z
+      .boolean()
+      .prefault(false)
+      .describe(
+        'Lets another gateway of the same user listen on the port while this one does, as at an upgrade; without it that is a mistake, and refused.',
+      ),
+  ),
   fastDoor: fixed(
     z
       .boolean()

@@ -5,6 +5,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { Listening } from '../../core/addresses.ts'
 import { http } from '../../lib/http.ts'
 import type { ServerTls } from '../../lib/tls/material.ts'
 import { type HandshakeOutcome, TlsTerminator } from '../../lib/tls/terminator.ts'
@@ -17,10 +18,8 @@ import { sortConnections, takeNegotiated } from './h2/preface.ts'
 import type { Ingress } from './ingress.ts'
 import { NodeConnection, type NodeDoorContext } from './node-connection.ts'
 
-export interface ServerOptions {
-  readonly host: string
-  readonly port: number
-  /** Other threads listen on the same port, and the kernel spreads connections over them. */
+export interface ServerOptions extends Listening {
+  /** Other threads or processes listen on the same port, and the kernel spreads connections over them. */
   readonly isShared?: boolean
   readonly maxHeaderBytes: number
   /** Milliseconds for the head, and for the whole request, to arrive. */
@@ -53,6 +52,8 @@ export interface DataListener {
 const CHECK_MS = 200
 /** Most time for accepting what waits in the backlog when the port is to be closed, on a machine where each takes long. */
 const MAX_ACCEPTING_MS = 2_000
+/** Connections that wait to be accepted. */
+const BACKLOG = 1024
 /** TLS handshakes that are under way at a time: a core finishes these within a second. */
 const MAX_HANDSHAKES = 1024
 
@@ -92,7 +93,8 @@ export async function listen(options: ServerOptions, ingress: Ingress): Promise<
     async drain(timeoutMs) {
       draining = true
       const until = performance.now() + timeoutMs
-      await backlogAccepted(server, Math.min(timeoutMs, MAX_ACCEPTING_MS))
+      // What waits at a socket that was handed over is for the process that comes next.
+      if (options.socket === undefined) await backlogAccepted(server, Math.min(timeoutMs, MAX_ACCEPTING_MS))
       // Also closes connections on which node:http has read no request yet; the fast door gives such a second.
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeIdleConnections()
@@ -146,10 +148,11 @@ function terminatorOf(server: Server, options: ServerOptions): TlsTerminator {
   return terminator
 }
 
-function bind(server: Server, { host, port, isShared = false }: ServerOptions): Promise<void> {
+function bind(server: Server, { host, port, socket, isShared = false }: ServerOptions): Promise<void> {
+  const at = socket === undefined ? { host, port, reusePort: isShared } : { fd: socket }
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host, port, backlog: 1024, reusePort: isShared }, () => {
+    server.listen({ ...at, backlog: BACKLOG }, () => {
       server.off('error', reject)
       resolve()
     })

@@ -20,6 +20,7 @@ describe('the defaults', () => {
     expect(server).toEqual({
       listen: { host: '0.0.0.0', port: 8080 },
       workers: 'auto',
+      reusePort: false,
       fastDoor: true,
       limits: {
         maxBodyBytes: 64 * 2 ** 20,

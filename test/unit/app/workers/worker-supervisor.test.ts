@@ -87,6 +87,7 @@ function world(how: readonly string[], clock: Clock = systemClock) {
     clock,
     log: { info: record, warn: record, error: record },
     random: () => 0,
+    socketLost: () => void events.push('socket lost'),
   })
   supervisors.push(supervisor)
   return {
@@ -109,6 +110,15 @@ const make = (supervisor: WorkerSupervisor, what: 'throw' | 'exit' | 'stand stil
 const count = (events: readonly string[], event: string) => events.filter((each) => each === event).length
 
 describe('a worker’s supervisor', () => {
+  it('starts no other thread on a socket that was handed over: it is closed with the first', async () => {
+    const { supervisor, events, lives } = world([])
+    supervisor.start({ ...AT, socket: 3 })
+    await eventually(() => expect(supervisor.isListening).toBe(true))
+    make(supervisor, 'exit')
+    await eventually(() => expect(events.at(-1)).toBe('socket lost'))
+    expect(lives()).toBe(1)
+  })
+
   it.each([
     ['throw', 'crashed'],
     ['exit', 'ended with 7'],
