@@ -57,6 +57,10 @@ export function adminParts({ data, metrics, ready, scaling, weights, names, tena
     },
     routes: () => weights.list(),
     weigh: (route, given) => weights.change(route, given),
+    calls: (query, options) => data.calls.history.list(query, options),
+    followCalls(follow) {
+      data.calls.onCall = follow
+    },
     scale: (pool) => scaling.describe(pool),
     settled: () => data.sync(WRITE_MS).catch(() => {}),
     traffic: (pool) => data.traffic(pool),
