@@ -216,14 +216,15 @@ async function dialectFrom(
       if (model === undefined) throw new UserError(`${url}/v1/models names no model: give --model`)
       return { dialect: { ...dialect, model }, notes: [] }
     }
-    const described = flags.input ? undefined : await describeInputs({ ...asked, model: dialect.model })
+    // Whoever names a path and no model may mean a server that has neither models nor metadata.
+    const isAsked = flags.input === undefined && (path === undefined || flags.model !== undefined)
+    const described = isAsked ? await describeInputs({ ...asked, model: dialect.model }) : undefined
     const inputs =
       flags.input ?? (described ? inputsOf(described, flags.features) : unknownInput(flags.features))
     if (inputs.reduce((sum, input) => sum + elementsOfRow(input), 0) * rows > MAX_NUMBERS)
       throw new UserError(`a call has more than ${MAX_NUMBERS} numbers: give less --rows or --features`)
-    const isKnown = flags.input !== undefined || described !== undefined
     const what = `the server does not say what ${dialect.model} takes: rows of ${flags.features} numbers are sent; --input says otherwise`
-    return { dialect: { ...dialect, inputs: [...inputs] }, notes: isKnown ? [] : [what] }
+    return { dialect: { ...dialect, inputs: [...inputs] }, notes: isAsked && !described ? [what] : [] }
   } catch (error) {
     if (!(error instanceof UnreachableError)) throw error
     const hint = isLocal(url) ? ': is the gateway running? (infergate serve)' : ''
