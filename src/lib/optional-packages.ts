@@ -13,7 +13,7 @@ const FEATURES = {
   s3: { what: 'models in S3', packages: ['@aws-sdk/client-s3'] },
   keda: { what: "KEDA's scaler", packages: ['@grpc/grpc-js', '@grpc/proto-loader'] },
   tfrecord: { what: 'prediction logs of the format tfrecord', packages: ['protobufjs'] },
-  autocannon: { what: 'infergate bench --driver autocannon', packages: ['autocannon'] },
+  autocannon: { what: 'bench --driver autocannon', packages: ['autocannon'] },
 } as const
 
 export type OptionalFeature = keyof typeof FEATURES

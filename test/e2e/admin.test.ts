@@ -186,7 +186,6 @@ describe('the admin listener', () => {
     const bench = (path: string) =>
       runInfergate([
         'bench',
-        '--url',
         gateway.url,
         '--path',
         path,
@@ -203,7 +202,7 @@ describe('the admin listener', () => {
     expect(good.stdout).toMatch(/^latency +p50 [\d.]+ (?:µs|ms), /m)
     expect(bad.code).toBe(1)
     expect(bad.stdout).toMatch(/^status +404: \d+$/m)
-    expect(bad.stderr).toMatch(/calls failed, most with 404: is --path right/)
+    expect(bad.stderr).toMatch(/calls to \S+ failed, most with 404: is --model right, or --path\?/)
   })
 
   it('is not load-tested with what cannot be, and a password in a URL is not told again', async () => {
@@ -216,17 +215,21 @@ describe('the admin listener', () => {
       ['--rows', '60000', '--features', '60000'],
       ['--connections', '1e9'],
       ['--duration', '1e9'],
-      ['--url', 'ftp://h'],
+      ['ftp://h'],
       ['--path', 'nope'],
     ]
     for (const args of wrong) {
       const { code, text } = await bench(...args)
       expect([code, text.includes('    at ')], args.join(' ')).toEqual([1, false])
     }
-    const away = await bench('--url', `http://u:geheim@127.0.0.1:${await freePort()}`, '--json', tmpdir())
-    expect(away.code).toBe(1)
-    expect(away.text).toContain('cannot write --json')
-    expect(away.text).not.toMatch(/geheim| {4}at /)
+    const secret = await bench(`http://u:geheim@127.0.0.1:${await freePort()}`)
+    expect(secret.code).toBe(1)
+    expect(secret.text).toContain('give credentials by --headers-file')
+    expect(secret.text).not.toMatch(/geheim| {4}at /)
+    const unwritten = await bench(gateway.url, '--path', '/nope', '--json', tmpdir())
+    expect(unwritten.code).toBe(1)
+    expect(unwritten.text).toContain('cannot write --json')
+    expect(unwritten.text).not.toContain('    at ')
   })
 
   it('is asked from the shell', async () => {

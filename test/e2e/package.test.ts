@@ -211,7 +211,7 @@ describe('the package without what it may lack', () => {
     ],
     [
       'bench --driver autocannon',
-      'the package autocannon, needed for infergate bench --driver autocannon, is not installed',
+      'the package autocannon, needed for bench --driver autocannon, is not installed',
     ],
   ])('`infergate %s` says it in a sentence', async (command, sentence) => {
     const { code, stderr } = await refused(command.split(' '))
