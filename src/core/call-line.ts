@@ -2,7 +2,7 @@
  * One line of the access log: what became of a call, in the names that the documentation promises. The same lines are what the
  * admin API gives. Bodies, credentials and the query are never in it.
  */
-import type { AttemptRecord, Stage } from './call-record.ts'
+import type { AttemptRecord, CallStage } from './call-record.ts'
 
 export interface CallLine {
   /** When it was over, ISO 8601. */
@@ -31,6 +31,6 @@ export interface CallLine {
   readonly bytes: { readonly in: number; readonly out: number }
   /** Milliseconds from the head of the request to the end of the answer. */
   readonly ms: number
-  readonly stages: Partial<Record<Stage, number>>
+  readonly stages: Partial<Record<CallStage, number>>
   readonly attempts: readonly AttemptRecord[]
 }

@@ -9,10 +9,10 @@
  * until its end.
  */
 export const STAGES = ['receive', 'cache', 'wait', 'queue', 'connect', 'firstByte', 'transfer'] as const
-export type Stage = (typeof STAGES)[number]
+export type CallStage = (typeof STAGES)[number]
 
 export interface Step {
-  readonly stage: Stage
+  readonly stage: CallStage
   /** Since the call began. */
   readonly at: number
   readonly ms: number
@@ -48,7 +48,7 @@ export class CallRecord {
   }
 
   /** A stage has lasted from `from` to `to`, both monotonic. */
-  step(stage: Stage, from: number, to: number, detail?: string): void {
+  step(stage: CallStage, from: number, to: number, detail?: string): void {
     if (this.steps.length < MAX_STEPS && to > from)
       this.steps.push({ stage, at: from - this.began, ms: to - from, detail })
   }
@@ -62,9 +62,9 @@ export class CallRecord {
   }
 
   /** How long the call was in each stage, over all steps and attempts. */
-  stages(): Partial<Record<Stage, number>> {
-    const sums: Partial<Record<Stage, number>> = {}
-    const add = (stage: Stage, ms: number | undefined) => {
+  stages(): Partial<Record<CallStage, number>> {
+    const sums: Partial<Record<CallStage, number>> = {}
+    const add = (stage: CallStage, ms: number | undefined) => {
       if (ms !== undefined) sums[stage] = (sums[stage] ?? 0) + ms
     }
     for (const { stage, ms } of this.steps) add(stage, ms)
