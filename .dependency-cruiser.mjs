@@ -26,6 +26,7 @@ const LAYERS = {
 // file of src/data is in one of them, but for the one that puts them together and that no room imports.
 const DATA = [
   'measure', // what calls cost and how many there are, for the scaler and the metrics
+  'calls', // the record of a call, and which of them are told
   'route', // which route, pool and dialect a request is for
   'auth', // who a caller is, and whether its tenant may make a call
   'cache', // entries, their freshness, and the tiers that keep them

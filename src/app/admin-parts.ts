@@ -53,6 +53,10 @@ export function adminParts({ data, metrics, ready, scaling, names, tenants }: Ar
       if (name !== undefined) return totals.one(name, tenants())
       return { since, tenants: totals.list(tenants()), unidentified }
     },
+    calls: (query, options) => data.calls.history.list(query, options),
+    followCalls(follow) {
+      data.calls.onCall = follow
+    },
     scale: (pool) => scaling.describe(pool),
     settled: () => data.sync(WRITE_MS).catch(() => {}),
     traffic: (pool) => data.traffic(pool),

@@ -13,6 +13,7 @@ import { type Credentials, NO_CREDENTIALS } from '../data/auth/authenticator.ts'
 import type { OutlierState } from '../data/balance/outliers/outlier-state.ts'
 import type { LoadTable } from '../data/balance/table.ts'
 import type { Tiered } from '../data/cache/tiered.ts'
+import type { CallOutbox } from '../data/calls/call-outbox.ts'
 import type { LimitTable } from '../data/decision/limit-table.ts'
 import type { QuotaTable } from '../data/decision/quota-table.ts'
 import type { Claims } from '../data/flight/claims.ts'
@@ -79,6 +80,8 @@ export interface DataPlaneParts {
   /** Called with each form that a server has shown, for the other workers; left out: there are none. */
   readonly formShown?: (shown: ShownForm) => void
   readonly recorder: Recorder
+  /** Takes the lines of the access log. */
+  readonly outbox: CallOutbox
 }
 
 export class DataPlane {
@@ -150,13 +153,15 @@ export class DataPlane {
   }
 
   #newLive(): LiveSettings {
-    const { customParts: custom, keyMissing, clock, settings: started } = this.#parts
+    const { customParts: custom, keyMissing, clock, random, outbox, settings: started } = this.#parts
     return liveOf(this.#settings, {
       custom,
       isSecure: started.server.tls !== undefined,
       credentials: this.#credentials,
       keyMissing,
       clock,
+      random,
+      outbox,
       previous: this.#live,
     })
   }

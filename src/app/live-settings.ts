@@ -5,10 +5,13 @@ import type { Settings } from '../config/schema.ts'
 import { cidrList } from '../core/addresses.ts'
 import { Authenticator, type AuthLive, type Credentials } from '../data/auth/authenticator.ts'
 import { TenantPolicies } from '../data/auth/policies.ts'
+import type { CallOutbox } from '../data/calls/call-outbox.ts'
+import { CallReporter } from '../data/calls/call-reporter.ts'
 import type { ProxyTrust } from '../data/http/outgoing-fields.ts'
 import type { PoolWeights } from '../data/route/pool-weights.ts'
 import { createRouter } from '../data/route/routes.ts'
 import type { Clock } from '../lib/clock.ts'
+import { Sampler } from '../lib/sampler.ts'
 import type { Parts } from './parts.ts'
 import { routesOf } from './routes.ts'
 
@@ -25,6 +28,9 @@ export interface LiveParts {
   readonly isSecure: boolean
   readonly keyMissing: (jwks: string) => Promise<void>
   readonly clock: Clock
+  readonly random: () => number
+  /** Takes the lines of the access log. */
+  readonly outbox: CallOutbox
   /** What was live before. */
   readonly previous?: LiveSettings | undefined
 }
@@ -39,7 +45,15 @@ export function liveOf(settings: Settings, parts: LiveParts): LiveSettings {
     trusted: cidrList(server.trustedProxies),
     scheme: parts.isSecure ? 'https' : 'http',
     auth: authenticatorOf(settings, parts),
+    calls: callReporterOf(settings, parts),
   }
+}
+
+function callReporterOf({ log }: Settings, { outbox, random, clock }: LiveParts): CallReporter | undefined {
+  if (!log.access) return undefined
+  const { sample, slow, errors } = log.access
+  const rules = { sampler: new Sampler(sample, random), slowMs: slow, errors }
+  return new CallReporter({ rules, outbox, clock })
 }
 
 function authenticatorOf(

@@ -4,6 +4,7 @@
  */
 
 import type { Signal } from '../lib/cancel.ts'
+import type { CallRecord } from './call-record.ts'
 import { Chunks } from './chunks.ts'
 import type { Identity } from './identity.ts'
 import type { TenantShare } from './tenant-share.ts'
@@ -47,6 +48,8 @@ export interface Target {
 
 export interface Call {
   readonly id: string
+  /** Where its stages are noted; left out: nobody wants to know. */
+  readonly record?: CallRecord | undefined
   readonly method: string
   /** The path as the caller wrote it, still percent-encoded, without the query. */
   readonly path: string

@@ -264,6 +264,11 @@ export const FAMILIES = {
     '',
     'Lines of the log that could not be written: nobody reads it, or the disk is full.',
   ],
+  infergate_access_log_lines_lost_total: [
+    'counter',
+    'at',
+    'Lines of the access log that were lost: on the way between threads (queue), or since standard output is slow (output).',
+  ],
   infergate_tls_handshakes_total: [
     'counter',
     'tls outcome',

@@ -14,6 +14,8 @@ export interface ProcessLog extends Log {
   /** Lines that could not be written so far. */
   readonly lost: number
   setLevel(level: Level): void
+  /** Writes lines that are JSON already, as far as there is room for them beside the log's own; returns how many were lost. */
+  writeLines(lines: readonly string[]): number
   /** Writes what is buffered, for at most a second and not at all where writing fails. Nothing is logged afterwards. */
   close(): Promise<void>
 }
@@ -23,6 +25,8 @@ const SECRETS = [...CREDENTIAL_FIELDS, 'secret', 'password'].map((name) => `["${
 
 /** Bound of the buffer: a reader that has stopped reading must not fill the memory. */
 const MAX_BUFFERED_BYTES = 8 * 1024 * 1024
+/** The part of it that lines of other kinds may fill. */
+const MAX_LINES_BYTES = MAX_BUFFERED_BYTES / 2
 const CLOSE_MS = 1_000
 
 /** `file`: a path or descriptor; standard output by default. */
@@ -58,6 +62,15 @@ export function createLog(options: { readonly level: Level; readonly file?: stri
       level = next
       logger.level = next
     },
+    writeLines(lines) {
+      let written = 0
+      for (const line of lines) {
+        if (!sink.hasRoom) break
+        sink.write(`${line}\n`)
+        written++
+      }
+      return lines.length - written
+    },
     close: () => sink.close(),
   }
 }
@@ -67,6 +80,7 @@ function openSink(file: string | number, lostLines: (count: number) => void) {
   const sink = destination({ dest: file, sync: false, minLength: 0, maxLength: MAX_BUFFERED_BYTES })
   let lost = 0
   let toldLost = 0
+  let waitingBytes = 0
   let isWriting = false
   let isClosed = false
   const waiting: (() => void)[] = []
@@ -82,9 +96,13 @@ function openSink(file: string | number, lostLines: (count: number) => void) {
         resolve()
       })
     })
+  sink.on('write', (bytes: number) => {
+    waitingBytes -= bytes
+  })
   // Lines that could not be written are retried with the next one; only those that do not fit into the buffer are lost.
   sink.on('error', settle).on('drain', settle)
-  sink.on('drop', () => {
+  sink.on('drop', (line: string) => {
+    waitingBytes -= Buffer.byteLength(line)
     lost++
   })
   sink.on('drain', () => {
@@ -97,9 +115,13 @@ function openSink(file: string | number, lostLines: (count: number) => void) {
     get lost() {
       return lost
     },
+    get hasRoom() {
+      return waitingBytes < MAX_LINES_BYTES
+    },
     write(line: string) {
       if (isClosed) return
       isWriting = true
+      waitingBytes += Buffer.byteLength(line)
       sink.write(line)
     },
     async close() {

@@ -26,6 +26,7 @@ import type { ProcessLog } from '../../obs/log.ts'
 import type { Metrics, MetricsSnapshot } from '../../obs/metrics.ts'
 import { type Cache, memoryBytes, openCache } from '../cache.ts'
 import { measureCache, measureMemory } from '../cache-metrics.ts'
+import { CallLog } from '../call-log.ts'
 import type { PoolLoad } from '../demand.ts'
 import { countConnections, observing } from '../observing.ts'
 import type { LoadedParts, Parts } from '../parts.ts'
@@ -114,6 +115,8 @@ export class DataPlanes {
   /** Who waits for the pools. */
   readonly demands: PeerDemands
   readonly outliers: OutlierState
+  /** The calls that workers tell of. */
+  readonly calls: CallLog
   readonly #settings: Settings
   readonly #cache: Cache
   readonly #table: LoadTable
@@ -147,6 +150,7 @@ export class DataPlanes {
     })
     const queued = parts.shared.queuedPredictions
     this.#predictions = new PredictionLog({ ...parts, queued, stores: parts.settings.stores })
+    this.calls = new CallLog({ ...parts, queued: parts.shared.queuedCalls })
     const take = (batch: Uint8Array<ArrayBuffer>) => this.#predictions.take(batch)
     this.#worker = new DataWorker({
       ...parts,
@@ -159,6 +163,7 @@ export class DataPlanes {
       formShown: (shown) => this.#threads.addShownForm(shown),
       requestRelay: (worker, request) => this.#threads.relay({ worker, request }),
       recorder: createRecorder({ ...parts, queued, send: take }),
+      outbox: this.calls.outbox,
     })
     this.#threads = new Threads({
       ...parts,
@@ -168,6 +173,7 @@ export class DataPlanes {
       formShown: (shown) => this.#worker.plane.addShownForm(shown),
       relay: (request) => this.#worker.plane.relay(request),
       predictions: take,
+      calls: (batch) => this.calls.take(batch),
       used: (report) => this.#tenants.add(report),
     })
     this.#tenants.measure(parts.metrics)

@@ -6,6 +6,7 @@ import type { Observer } from '../../core/observer.ts'
 import type { KeyFacts } from '../../data/assemble.ts'
 import type { OutlierState } from '../../data/balance/outliers/outlier-state.ts'
 import type { LoadTable } from '../../data/balance/table.ts'
+import type { CallOutbox } from '../../data/calls/call-outbox.ts'
 import type { LimitTable } from '../../data/decision/limit-table.ts'
 import type { QuotaTable } from '../../data/decision/quota-table.ts'
 import type { Claims } from '../../data/flight/claims.ts'
@@ -60,6 +61,7 @@ export interface DataWorkerParts {
   readonly split?: (found: Finding) => void
   readonly formShown?: (shown: ShownForm) => void
   readonly recorder: Recorder
+  readonly outbox: CallOutbox
 }
 
 /** Interval at which slow start, ejections and queues are updated. */
@@ -143,6 +145,7 @@ export class DataWorker {
     const listener = await this.#opening?.catch(() => undefined)
     await listener?.drain(timeoutMs)
     this.#parts.recorder.flush()
+    this.#parts.outbox.flush()
   }
 
   async close(): Promise<void> {

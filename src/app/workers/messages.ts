@@ -10,6 +10,7 @@ import type { PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
+import type { CallBatch } from '../../data/calls/call-outbox.ts'
 import type { RelayRequest } from '../../data/generation/relay.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
@@ -109,6 +110,8 @@ export interface ToControl {
   relay(asked: { readonly worker: number; readonly request: RelayRequest }): void
   /** Records for prediction logs. */
   predictions(batch: Uint8Array<ArrayBuffer>): void
+  /** Lines of the access log. */
+  calls(batch: CallBatch): void
   /** Ten times a second. */
   loads(loads: readonly WorkerLoad[]): void
   /** Twice a second. */

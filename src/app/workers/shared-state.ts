@@ -42,6 +42,8 @@ export interface SharedState {
   readonly bindings: Int32Array
   /** Bytes of predictions that are not yet in the log; one number. */
   readonly queuedPredictions: Int32Array
+  /** Characters of the access log that are not yet written; one number. */
+  readonly queuedCalls: Int32Array
 }
 
 export function allocateState(settings: Settings, workers: number, clock: Clock): SharedState {
@@ -57,6 +59,7 @@ export function allocateState(settings: Settings, workers: number, clock: Clock)
     beats: new Int32Array(new SharedArrayBuffer(workers * 4)),
     bindings: allocateBindings(workers),
     queuedPredictions: new Int32Array(new SharedArrayBuffer(4)),
+    queuedCalls: new Int32Array(new SharedArrayBuffer(4)),
   }
 }
 

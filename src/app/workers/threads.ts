@@ -12,6 +12,7 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
+import type { CallBatch } from '../../data/calls/call-outbox.ts'
 import type { RelayRequest } from '../../data/generation/relay.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
@@ -67,6 +68,8 @@ export interface ThreadsParts {
   readonly used: (report: UsageReport) => void
   /** Called with a batch of records for prediction logs. */
   readonly predictions: (batch: Uint8Array<ArrayBuffer>) => void
+  /** Called with a batch of lines of the access log. */
+  readonly calls: (batch: CallBatch) => void
 }
 
 export class Threads {
@@ -256,7 +259,7 @@ export class Threads {
   }
 
   #handlers(worker: number): Parameters<WorkerRpc['handle']>[0] {
-    const { log, alive, stated, redeployed, keyMissing, split, formShown, predictions, used, facts } =
+    const { log, alive, stated, redeployed, keyMissing, split, formShown, predictions, calls, used, facts } =
       this.#parts
     const { epochs, deployments } = facts
     return {
@@ -289,6 +292,7 @@ export class Threads {
       },
       relay: (asked) => this.relay(asked),
       predictions,
+      calls,
       used,
       loads: (loads) => this.#loads.add(worker, loads),
       report: (report) => {

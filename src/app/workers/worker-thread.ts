@@ -5,6 +5,7 @@
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import type { HostPort } from '../../core/addresses.ts'
 import type { Observer } from '../../core/observer.ts'
+import { CallOutbox } from '../../data/calls/call-outbox.ts'
 import { MirroredDeployments, MirroredEpochs } from '../../data/key/mirror.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { EventLoopLag } from '../../lib/event-loop-lag.ts'
@@ -75,6 +76,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
     ownListeners: () => ownListeners,
     ...telling(control),
     recorder: recorderOf(control, metrics, shared.queuedPredictions),
+    outbox: outboxOf(control, metrics, shared.queuedCalls),
   })
   worker.start()
   setInterval(() => Atomics.add(shared.beats, number, 1), TICK_MS).unref()
@@ -117,6 +119,11 @@ function observerOf(control: ControlRpc, { metrics, log }: { metrics: Metrics; l
 function recorderOf(control: ControlRpc, metrics: Metrics, queued: Int32Array) {
   const send = (batch: Uint8Array<ArrayBuffer>) => control.notify('predictions', batch, [batch.buffer])
   return createRecorder({ queued, send, metrics, clock })
+}
+
+function outboxOf(control: ControlRpc, metrics: Metrics, queued: Int32Array): CallOutbox {
+  const lost = () => metrics.count('infergate_access_log_lines_lost_total', { at: 'queue' })
+  return new CallOutbox({ queued, lost, clock, send: (batch) => control.notify('calls', batch) })
 }
 
 type MirroredFacts = ReturnType<typeof mirrored>
@@ -216,6 +223,8 @@ function remoteLog(control: ControlRpc, level: Level): ProcessLog {
     setLevel(level) {
       least = level
     },
+    // Those of a worker go to the control thread as calls.
+    writeLines: (lines) => lines.length,
     close: async () => {},
   }
 }

@@ -168,6 +168,12 @@ export const routeWith = (protocols: readonly PartName[] = []) =>
       .describe(
         'Let rows of several calls share a request where they ask for the same in all but the rows; without this block none do.',
       ),
+    serverTiming: z
+      .boolean()
+      .exactOptional()
+      .describe(
+        'Say in `Server-Timing` how long a call was in which stage. Hits in memory then take a longer way.',
+      ),
     log: predictionLog
       .exactOptional()
       .describe('Write predictions with their answers into files; without this block none are written.'),

@@ -1,6 +1,6 @@
 /** The schema of the data port: its address, and the limits that keep one caller from harming the others. */
 import * as z from 'zod'
-import { address, cidr, count, duration, fixed, fixedPresence, size } from './fields.ts'
+import { address, cidr, count, duration, fixed, fixedPresence, share, size } from './fields.ts'
 import { serverTls } from './tls.ts'
 
 const limits = z.strictObject({
@@ -79,9 +79,23 @@ export const server = z.strictObject({
     .describe('Peers whose `X-Forwarded-*` fields are believed and added to; those of others are replaced.'),
 })
 
+const accessLog = z.strictObject({
+  sample: share()
+    .prefault('1%')
+    .describe('The share of the calls that is told whatever became of them, each with this probability.'),
+  slow: duration().prefault('500ms').describe('Every call that takes as long is told.'),
+  errors: z
+    .boolean()
+    .prefault(true)
+    .describe('Every call that ends with a status from 500 on, or whose caller has left, is told.'),
+})
+
 export const log = z.strictObject({
   level: z
     .enum(['debug', 'info', 'warn', 'error'])
     .prefault('info')
     .describe('The least severe line that is written; `debug` writes one line a call.'),
+  access: accessLog
+    .exactOptional()
+    .describe('Write what became of calls, a line a call; without this block nothing is written of them.'),
 })

@@ -13,6 +13,7 @@ import {
   type Removal,
 } from '../registry/registration.ts'
 import { EXPLAIN_BYTES, patchBody, readExplain, readPurge, registrationBody, renewalBody } from './bodies.ts'
+import { calls } from './calls.ts'
 import type { AdminContext, AdminParts, AdminReply, AdminRequest, AdminRoute } from './contract.ts'
 import { listMetrics, readMetric } from './external-metrics.ts'
 import { Problem } from './problem.ts'
@@ -85,6 +86,7 @@ export const ROUTES: readonly AdminRoute[] = [
     scope: 'read',
     answer: readMetric,
   },
+  { method: 'GET', path: '/api/v1/calls', scope: 'read', answer: calls },
   { method: 'GET', path: '/api/v1/events', scope: 'read', answer: 'events' },
 ]
 

@@ -1,5 +1,7 @@
 /** The interfaces of the admin API: its routes, and what it needs from the rest of the gateway. */
 import type { AddressRules } from '../../core/addresses.ts'
+import type { CallLine } from '../../core/call-line.ts'
+import type { CallOrder, CallQuery } from '../calls/call-history.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Scope } from './auth.ts'
 import type { ExplainRequest, PurgeRequest } from './bodies.ts'
@@ -21,6 +23,13 @@ export interface AdminParts {
    * are in force at once.
    */
   settled?(): Promise<void>
+  /** The last calls worth telling of. Left out: none are kept. */
+  calls?(
+    query: CallQuery,
+    options: { readonly order: CallOrder; readonly limit: number },
+  ): readonly CallLine[]
+  /** Has `follow` called with such calls as they happen. */
+  followCalls?(follow: (line: CallLine) => void): void
   /** The state of a pool's traffic; undefined where it is unknown. */
   traffic(pool: string): PoolTrafficView | undefined
 }

@@ -81,6 +81,7 @@ export class AdminServer {
     this.#auth = authOf(options.settings)
     const { clock, log } = options
     this.events = new EventHub({ clock, log, present: () => presentPools(options) })
+    options.parts.followCalls?.((line) => this.events.publish('call', line))
     const serve = (request: IncomingMessage, response: ServerResponse): void => {
       this.#serve(request, response).catch((error: unknown) => this.#failed(request, response, error))
     }

@@ -45,6 +45,8 @@ export interface BackendRequest {
   /** The length of a streamed body, where it is known. */
   readonly contentLength: number | undefined
   readonly signal: Signal
+  /** Called when the request is written to a connection. */
+  sent?(): void
   /** Milliseconds within which the head of the answer must arrive. */
   readonly headTimeoutMs: number
   /** Called after that time: the milliseconds still left, since callers with more time may have joined. */

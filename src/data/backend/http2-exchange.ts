@@ -53,6 +53,7 @@ export class Http2Exchange extends PendingExchange implements AnswerListener {
     const fields = requestId === undefined ? repeated : [...repeated, REQUEST_ID, requestId]
     const isEnded = body === undefined || (body instanceof Uint8Array && body.length === 0)
     const stream = connection.request({ fields, isEnded, isBodiless: method === 'HEAD' }, this)
+    this.request.sent?.()
     this.#connection = connection
     this.#stream = stream
     this.#arrivals = connection.watch.arrivals

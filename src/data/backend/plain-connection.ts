@@ -92,6 +92,7 @@ export class PlainConnection {
     const { body, method } = transfer
     this.#transfer = transfer
     transfer.connection = this
+    transfer.sent()
     this.#reader.expect(method, transfer)
     const socket = this.#socket
     if (!body || body.length <= MAX_JOINED_BYTES) {

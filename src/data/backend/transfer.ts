@@ -48,6 +48,11 @@ export class Transfer extends PendingExchange implements ReplySink {
     return requestId === undefined ? `${text}\r\n` : `${text}${SHOWN_REQUEST_ID}: ${requestId}\r\n\r\n`
   }
 
+  /** A connection takes the request. */
+  sent(): void {
+    this.request.sent?.()
+  }
+
   whole({ status, headers, notes }: ReplyHead, body: Uint8Array): void {
     this.stop()
     this.#whole = { status, headers, body, notes }

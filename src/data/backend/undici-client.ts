@@ -154,6 +154,7 @@ class Handler implements StatusHandler {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
+    this.#request.sent?.()
     if (this.#fault) controller.abort(this.#fault)
   }
 

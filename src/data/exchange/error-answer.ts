@@ -87,13 +87,13 @@ export const errorAnswer = lastOf((fault: GatewayError, dialect: Dialect | undef
   return made
 })
 
-/** Sends the error. `matched`: undefined while there is no route; `wall`: milliseconds. */
+/** Sends the error, and returns the bytes of its body. `matched`: undefined while there is no route; `wall`: milliseconds. */
 export function sendError(
   exchange: HttpExchange,
   fault: GatewayError,
   matched: Matched | undefined,
   wall: number,
-): void {
+): number {
   const { method, headers, notes } = exchange
   const answer = errorAnswer(fault, isGrpcCall(exchange) ? GRPC : matched?.protocol)
   const { status, body } = answer.reply
@@ -105,6 +105,7 @@ export function sendError(
       undefined,
     )
   else exchange.answer(status, answer.common, [...answer.own, ...(cors?.pairs ?? [])], body)
+  return body.length
 }
 
 /** Ends an answer that has begun: a call over gRPC is told the error in its trailers, any other has no place for it. */

@@ -1,5 +1,6 @@
 /** What the fast paths answer, and where to: the part of a request's head that decides, and the door's writer. */
 import type { GatewayError } from '../../core/errors.ts'
+import type { Called } from '../calls/call-reporter.ts'
 import type { DoorName, HttpExchange } from '../exchange/exchange.ts'
 import type { CorsFields } from '../route/cors.ts'
 import type { Matched } from '../route/routes.ts'
@@ -23,6 +24,15 @@ export interface AnswerWriter {
   sendHit(answer: ReadyAnswer, tier: string, wall: number, cors: CorsFields | undefined): void
   /** Sends an error; returns the status that the caller was told, as HTTP has it. */
   sendError(head: Repeated, fault: GatewayError, matched: Matched | undefined, wall: number): number
+}
+
+/** What a request was, for the access log. */
+export function calledOf(
+  { method, notes, length }: Repeated,
+  { peer }: Pick<AnswerWriter, 'peer'>,
+  bytesOut: number,
+): Called {
+  return { peer, method, path: notes.path ?? '', bytesIn: length, bytesOut }
 }
 
 /** The fields for pages of other origins; undefined: the route has none. */

@@ -8,9 +8,10 @@ import type { Answered, Observer } from '../../core/observer.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { holdsAt } from '../auth/proof.ts'
 import { type Admission, callerOf, isLimited } from '../decision/admission.ts'
+import { errorAnswer } from '../exchange/error-answer.ts'
 import type { Refused } from '../exchange/exchange.ts'
 import { isOpen, type Live } from '../route/routes.ts'
-import type { AnswerWriter, Repeated } from './fast-answer.ts'
+import { type AnswerWriter, calledOf, type Repeated } from './fast-answer.ts'
 
 export interface FastRefusalParts {
   readonly live: () => Live
@@ -64,6 +65,8 @@ export class FastRefusals implements FastRefusal {
     this.#report.status = writer.sendError(head, refusal, matched, wall)
     this.#report.ms = clock.now() - began
     this.#tell(refused, notes.identity)
+    const bytes = () => errorAnswer(refusal, matched?.protocol).reply.body.length
+    settings.calls?.ended(this.#report, () => calledOf(head, writer, bytes()))
     return true
   }
 

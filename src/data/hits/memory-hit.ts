@@ -14,7 +14,7 @@ import { type Admission, callerOf } from '../decision/admission.ts'
 import { type CacheDecision, type CacheDecisions, stillHolds } from '../decision/cache-decision.ts'
 import { digestOfPieces } from '../key/raw.ts'
 import type { Live, Matched } from '../route/routes.ts'
-import { type AnswerWriter, corsOf, type Repeated } from './fast-answer.ts'
+import { type AnswerWriter, calledOf, corsOf, type Repeated } from './fast-answer.ts'
 import type { HotEntry } from './hot-cache.ts'
 import type { ReadyAnswer, ReadyAnswers } from './ready-answers.ts'
 
@@ -123,6 +123,8 @@ export class MemoryHits implements MemoryHit {
     if (answer.reply.trailers && !writer.hasTrailers) return false
     // The pipeline answers, and records, what the prediction log wants.
     if (log?.isDue) return false
+    // So does it where stages are to be told.
+    if (matched.route.serverTiming) return false
     if (admission.admit(identity, callerOf(principal, writer.peer), 'answer') !== 'allowed') return false
     writer.sendHit(answer, memory, wall, corsOf(matched, head))
     log?.takes()
@@ -141,6 +143,9 @@ export class MemoryHits implements MemoryHit {
     report.ms = clock.now() - began
     report.saved = answer.saved
     observer.answered(report)
+    this.#parts
+      .live()
+      .calls?.ended(report, () => calledOf(head, writer, (answer.reply.body as Uint8Array).length))
     return true
   }
 }

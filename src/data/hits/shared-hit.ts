@@ -30,6 +30,7 @@ import type { CorsFields } from '../route/cors.ts'
 import type { Live, Matched } from '../route/routes.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
 import type { Alias, Aliases } from './aliases.ts'
+import { calledOf } from './fast-answer.ts'
 import type { ReadyAnswers } from './ready-answers.ts'
 
 export interface SharedHitParts {
@@ -67,7 +68,7 @@ interface WaitingRequest {
 }
 
 export function createSharedHit(parts: SharedHitParts): SharedHit {
-  const { aliases, cache, forms, ready, admission, observer, clock } = parts
+  const { aliases, cache, forms, ready, admission, clock } = parts
 
   return function sharedHit(exchange, onMiss) {
     const waiting = waitingOf(parts, exchange, onMiss)
@@ -118,7 +119,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
       return false
     }
     const status = statusTold(exchange, reply, undefined)
-    observer.answered(reportOf(waiting, clock.now(), { status, outcome, saved: reply.saved?.() }))
+    tell(parts, waiting, { status, outcome, saved: reply.saved?.() }, reply.body.length)
     if (!decision.directives.noStore && cache.mark() === mark) ready?.set(raw, reply, [entry], alias.of)
     return true
   }
@@ -148,8 +149,9 @@ function waitingOf(
   const raw = rawDigest(decision.key.prefix, body)
   const alias = aliases.get(raw)
   if (!alias || cache.peek(alias.whole) || (alias.of && !stillHolds(alias.of, decision))) return undefined
-  // The pipeline answers, and records, what a prediction log may want.
-  if ((alias.of ?? decision).matched.route.log) return undefined
+  // The pipeline answers, and records, what a prediction log may want, and tells stages.
+  const { route } = (alias.of ?? decision).matched
+  if (route.log || route.serverTiming) return undefined
   return { exchange, decision, body, raw, alias, began: clock.now(), mark: cache.mark(), onMiss }
 }
 
@@ -159,20 +161,31 @@ function matchedOf({ alias, decision }: WaitingRequest): Matched {
 }
 
 /** Ends a request whose client closed the connection while the tiers were asked. */
-function clientLeft({ observer, clock }: SharedHitParts, waiting: WaitingRequest): void {
+function clientLeft(parts: SharedHitParts, waiting: WaitingRequest): void {
   waiting.exchange.onAbort = undefined
   waiting.exchange.cut()
   const { code, fault } = new GatewayError('callerLeft', 'the client closed the connection')
-  observer.answered(
-    reportOf(waiting, clock.now(), { status: fault.status, outcome: { kind: 'none' }, fault: code }),
-  )
+  tell(parts, waiting, { status: fault.status, outcome: { kind: 'none' }, fault: code }, 0)
 }
 
-function reportOf(
-  waiting: WaitingRequest,
-  now: number,
-  result: Pick<Answered, 'status' | 'outcome' | 'fault' | 'saved'>,
-): Answered {
+/** Tells of a request that was answered. */
+function tell(parts: SharedHitParts, waiting: WaitingRequest, result: Result, bytesOut: number): void {
+  const { observer, clock } = parts
+  const { exchange, began } = waiting
+  const now = clock.now()
+  const report = reportOf(waiting, now, result)
+  observer.answered(report)
+  const { calls } = parts.live()
+  if (!calls) return
+  const record = calls.begin(began)
+  record.step('cache', began, now, 'tier' in result.outcome ? result.outcome.tier : undefined)
+  const { method, notes, length = 0 } = exchange
+  calls.ended(report, () => calledOf({ method, notes, length }, exchange, bytesOut), record)
+}
+
+type Result = Pick<Answered, 'status' | 'outcome' | 'fault' | 'saved'>
+
+function reportOf(waiting: WaitingRequest, now: number, result: Result): Answered {
   const { exchange, began } = waiting
   const matched = matchedOf(waiting)
   return {

@@ -1,5 +1,6 @@
 /** Makes a `Call` of one request at a door. What depends on the head alone is computed once a head. */
 import type { Body, Call, RawPairs, Target } from '../../core/call.ts'
+import type { CallRecord } from '../../core/call-record.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { Identity } from '../../core/identity.ts'
 import type { TenantShare } from '../../core/tenant-share.ts'
@@ -8,6 +9,7 @@ import type { HttpExchange } from '../exchange/exchange.ts'
 import { callerTimeout } from '../http/deadlines.ts'
 import { endToEnd } from '../http/headers.ts'
 import { principalOf } from '../key/meaning.ts'
+import { isOpen, type Matched } from '../route/routes.ts'
 
 /** Its signal is made on first use: a hit needs none. */
 export class ArrivedCall implements Call {
@@ -19,6 +21,7 @@ export class ArrivedCall implements Call {
   readonly principal: string
   readonly identity: Identity | undefined
   readonly share: TenantShare | undefined
+  readonly record: CallRecord | undefined
   target: Target
   deadline: number
   body: Body = NOTHING
@@ -27,7 +30,11 @@ export class ArrivedCall implements Call {
   #cancel: Cancel | undefined
   #reason: GatewayError | undefined
 
-  constructor(exchange: HttpExchange, target: Target, deadline: number) {
+  constructor(
+    exchange: HttpExchange,
+    target: Target,
+    { deadline, record }: { readonly deadline: number; readonly record: CallRecord | undefined },
+  ) {
     const { notes } = exchange
     this.method = exchange.method
     this.path = notes.path ?? ''
@@ -40,6 +47,7 @@ export class ArrivedCall implements Call {
     this.share = notes.share
     this.target = target
     this.deadline = deadline
+    this.record = record
     this.#exchange = exchange
   }
 
@@ -84,4 +92,11 @@ export function timeoutOf(exchange: HttpExchange): number {
   const { notes } = exchange
   notes.timeout ??= callerTimeout(fieldsOf(exchange)) ?? Number.POSITIVE_INFINITY
   return notes.timeout
+}
+
+/** While the body has not named the model, the call has the longest timeout of its candidate routes. */
+export function longestTimeout(matched: Matched): number {
+  return isOpen(matched)
+    ? Math.max(...matched.candidates.map(({ route }) => route.timeout))
+    : matched.route.timeout
 }

@@ -3,11 +3,12 @@
  * into HTTP, in the client's own dialect.
  */
 import { type Body, type Call, isWhole, type RawPairs, type WholeBody } from '../../core/call.ts'
+import { CallRecord } from '../../core/call-record.ts'
 import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { namedTenant } from '../../core/identity.ts'
 import type { Log } from '../../core/log.ts'
-import type { Observer } from '../../core/observer.ts'
+import type { Answered, Observer } from '../../core/observer.ts'
 import type { Answer, Outcome } from '../../core/reply.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
@@ -15,6 +16,7 @@ import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib
 import type { Timer, Wheel } from '../../lib/wheel.ts'
 import type { Authentication, AuthLive } from '../auth/authenticator.ts'
 import { refusalOf } from '../auth/authorize.ts'
+import type { Called, CallReporter } from '../calls/call-reporter.ts'
 import { cutShort, sendError, statusTold } from '../exchange/error-answer.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { isWholeReply, sendWhole } from '../exchange/whole-answer.ts'
@@ -23,13 +25,15 @@ import { type MemoryHit, noMemoryHit } from '../hits/memory-hit.ts'
 import type { SharedHit } from '../hits/shared-hit.ts'
 import { clientFields } from '../http/headers.ts'
 import { answerToQuery, checkQuery } from '../http/query.ts'
+import { serverTiming } from '../http/server-timing.ts'
 import { cacheFields } from '../http/status.ts'
 import { isOpen, type Matched, type OpenMatched } from '../route/routes.ts'
 import { settle, settleSteps } from '../route/settle.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
-import { ArrivedCall, fieldsOf, timeoutOf } from './arrived-call.ts'
+import { ArrivedCall, fieldsOf, longestTimeout, timeoutOf } from './arrived-call.ts'
 import { bodyOf } from './call-body.ts'
 import { authenticate, routed } from './identified.ts'
+import { internal, textOf } from './internal-fault.ts'
 import { preflightRoute } from './preflight.ts'
 import { AnswerStream, discard } from './stream.ts'
 
@@ -94,6 +98,11 @@ class RequestHandler implements Timer, Listener<Answer> {
   #matched: Matched | undefined
   #answer: Answer | undefined
   #timeoutMs = 0
+  /** Undefined: nobody wants to know what becomes of the call. */
+  #record: CallRecord | undefined
+  #calls: CallReporter | undefined
+  /** Of the body of the answer, where it was sent as a whole. */
+  #bytesOut = 0
   #over = false
   #tierMiss: TierMiss | undefined
   /** Set if the body of the request or of the answer streams. */
@@ -111,8 +120,10 @@ class RequestHandler implements Timer, Listener<Answer> {
     try {
       const { live, clock } = this.#parts
       const exchange = this.#exchange
-      exchange.check()
       const settings = live()
+      this.#calls = settings.calls
+      this.#record = settings.calls?.begin(this.#began)
+      exchange.check()
       const asked = exchange.method === 'OPTIONS' ? preflightRoute(exchange, settings) : undefined
       if (asked) return this.#preflight(asked)
       if (!settings.auth) return this.#receive(settings)
@@ -148,7 +159,11 @@ class RequestHandler implements Timer, Listener<Answer> {
       checkQuery({ method: exchange.method, target: matched.target, headers: fieldsOf(exchange) })
       const timeout = Math.min(longestTimeout(matched), timeoutOf(exchange))
       this.#timeoutMs = timeout
-      const call = new ArrivedCall(exchange, matched.target, this.#began + timeout)
+      if (matched.route.serverTiming) this.#record ??= new CallRecord(this.#began)
+      const call = new ArrivedCall(exchange, matched.target, {
+        deadline: this.#began + timeout,
+        record: this.#record,
+      })
       this.#call = call
       exchange.onAbort = () => this.#left()
       wheel.arm(this, timeout, this.#began)
@@ -199,6 +214,7 @@ class RequestHandler implements Timer, Listener<Answer> {
   #answerCall(body: Body): void {
     const call = this.#call as ArrivedCall
     call.body = body
+    if (isWhole(body) && body.length > 0) this.#record?.step('receive', this.#began, this.#parts.clock.now())
     const answer = this.#parts.answer(call, this.#matched as Matched, this.#exchange.notes, this.#tierMiss)
     if (isAwaitable(answer)) subscribe(answer, this)
     else this.#send(answer)
@@ -223,9 +239,10 @@ class RequestHandler implements Timer, Listener<Answer> {
     if (this.#over) return discard(reply)
     this.#answer = answer
     const common = clientFields(reply)
-    const own = this.#withCors(cacheFields(outcome))
+    const own = this.#withTiming(this.#withCors(cacheFields(outcome)))
     if (isWholeReply(reply)) {
       sendWhole(this.#exchange, reply, common, own)
+      this.#bytesOut = reply.body.length
       this.#end(undefined)
     } else {
       const { signal } = this.#call as ArrivedCall
@@ -270,7 +287,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       error instanceof GatewayError ? error : internal(this.#parts.log, error, this.#exchange.requestId)
     try {
       if (this.#exchange.status !== 0 || fault.code === 'callerLeft') cutShort(this.#exchange, fault)
-      else sendError(this.#exchange, fault, this.#matched, this.#parts.clock.wall())
+      else this.#bytesOut = sendError(this.#exchange, fault, this.#matched, this.#parts.clock.wall())
     } catch (bug) {
       this.#parts.log.error('ingress.bug', { error: textOf(bug), requestId: this.#exchange.requestId })
       this.#exchange.cut()
@@ -285,6 +302,21 @@ class RequestHandler implements Timer, Listener<Answer> {
     return cors ? [...own, ...cors.fields(fieldsOf(this.#exchange)).pairs] : own
   }
 
+  #withTiming(own: RawPairs): RawPairs {
+    return this.#record && this.#matched?.route.serverTiming
+      ? [...own, ...serverTiming(this.#record, this.#parts.clock.now())]
+      : own
+  }
+
+  /** What the call was, for the access log. */
+  readonly #called = (): Called => {
+    const { peer, method, notes, length } = this.#exchange
+    const { body } = this.#call ?? {}
+    const here = body && isWhole(body) ? body.length : (this.#streamed?.bytesIn ?? 0)
+    const bytesOut = this.#streamed?.bytesOut ?? this.#bytesOut
+    return { peer, method, path: notes.path ?? '', bytesIn: here || (length ?? 0), bytesOut }
+  }
+
   #end(fault: GatewayError | undefined): void {
     this.#over = true
     this.#exchange.onAbort = undefined
@@ -292,7 +324,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     wheel.disarm(this)
     const matched = this.#matched
     const { reply, outcome = NO_OUTCOME, pool = matched?.route.pool } = this.#answer ?? NONE_GIVEN
-    observer.answered({
+    const answered: Answered = {
       door: this.#exchange.door,
       requestId: this.#exchange.requestId,
       route: matched?.route.name ?? '',
@@ -306,7 +338,9 @@ class RequestHandler implements Timer, Listener<Answer> {
       fault: fault?.code,
       limit: fault?.detail.limit,
       saved: reply?.saved?.(),
-    })
+    }
+    observer.answered(answered)
+    this.#calls?.ended(answered, this.#called, this.#record)
   }
 }
 
@@ -314,19 +348,3 @@ const NO_OUTCOME: Outcome = { kind: 'none' }
 const NONE_GIVEN: Partial<Answer> = {}
 
 const NOTHING = new Uint8Array(0)
-
-/** While the body has not named the model, the call has the longest timeout of its candidate routes. */
-function longestTimeout(matched: Matched): number {
-  return isOpen(matched)
-    ? Math.max(...matched.candidates.map(({ route }) => route.timeout))
-    : matched.route.timeout
-}
-
-function internal(log: Log, error: unknown, requestId: string): GatewayError {
-  log.error('call.failed', { error: textOf(error), requestId })
-  return new GatewayError('internal', 'the gateway failed on this call; its log says why', { cause: error })
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error)
-}

@@ -27,6 +27,9 @@ export class AnswerStream {
   readonly #exchange: HttpExchange
   readonly #times: StreamTimes
   readonly #idleMs: number
+  /** Of the two bodies, as far as they went through. */
+  bytesIn = 0
+  bytesOut = 0
   #hasBegun = false
   /** The client has not read what was written. */
   #isHeld = false
@@ -51,6 +54,7 @@ export class AnswerStream {
     this.#moved()
     for await (const chunk of pieces) {
       if (signal.aborted) throw signal.reason
+      this.bytesOut += chunk.length
       this.#isHeld = !exchange.write(chunk)
       if (this.#isHeld) await exchange.drained()
       this.#isHeld = false
@@ -63,6 +67,7 @@ export class AnswerStream {
   /** Passes the request's body on, and counts its pieces as activity. */
   async *requestBody(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const chunk of body) {
+      this.bytesIn += chunk.length
       if (this.#hasBegun) this.#moved()
       yield chunk
     }

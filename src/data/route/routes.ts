@@ -7,6 +7,7 @@ import { folded } from '../../core/fields.ts'
 import { decoded, plainPath } from '../../core/path.ts'
 import type { Sampler } from '../../lib/sampler.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
+import type { CallReporter } from '../calls/call-reporter.ts'
 import type { Cors } from './cors.ts'
 import { glob } from './glob.ts'
 import type { PoolWeights } from './pool-weights.ts'
@@ -82,6 +83,8 @@ export interface Route {
   readonly models?: 'any' | undefined
   /** Left out: every call has a request of its own. */
   readonly batch?: RouteBatch | undefined
+  /** Answers say in `Server-Timing` how long the call was in which stage. */
+  readonly serverTiming?: boolean
   /** Which of its predictions the prediction log gets. Left out: it has no log. */
   readonly log?: Pick<Sampler, 'isDue' | 'takes'> | undefined
 }
@@ -178,6 +181,8 @@ export interface RouteTable extends Router {
 export interface Live {
   readonly route: RouteTable
   readonly maxBodyBytes: number
+  /** Left out: there is no access log. */
+  readonly calls?: CallReporter | undefined
 }
 
 export function createRouter(routes: readonly Route[]): RouteTable {

@@ -85,11 +85,13 @@ export class Fill {
   }
 
   #loadFromTiers(context: LookupContext, load: Load<LoadResult>): Awaitable<void> {
-    const { cache } = this.#parts
+    const { cache, clock } = this.#parts
     const shouldLookUp =
       context.seed.shared && cache.hasShared && !context.directives.noCache && !context.isTierMiss
     if (!shouldLookUp) return this.#loadFromPeers(context, load, load.digests)
+    const from = clock.now()
     return after(cache.lookup(load.digests), (found) => {
+      context.call.record?.step('cache', from, clock.now(), found.find((hit) => hit)?.tier)
       const missing = load.digests.filter((digest, i) => !this.#landed(context, load, digest, found[i]))
       return missing.length > 0 ? this.#loadFromPeers(context, load, missing) : undefined
     })

@@ -61,7 +61,7 @@ export class Lookup {
    * joined another's load, if that load failed in a way that its own may not.
    */
   coalesced(context: LookupContext, attempt = 0): Answer | Awaitable<Answer> {
-    const { hitForMiss } = this.#parts
+    const { hitForMiss, clock } = this.#parts
     const missing = this.#peek(context)
     if (missing.length === 0) return this.#composed(context)
     const running = context.plan.generation && this.#parts.generations.find(context.plan.whole)
@@ -69,14 +69,16 @@ export class Lookup {
     for (const { row } of missing) if (hitForMiss.has(row.digest)) return this.uncoalesced(context)
     const joined = this.#join(context, missing)
     const { flights } = joined
-    const { signal } = context.call
+    const { signal, record } = context.call
+    const since = record && joined.joined.length > 0 ? clock.now() : undefined
+    const landed = (results: readonly LoadResult[]) => {
+      if (since !== undefined) record?.step('wait', since, clock.now())
+      return this.#landed(context, joined, results, attempt)
+    }
     const [only] = flights
     // Most calls are of one row, or read as one.
-    if (only && flights.length === 1)
-      return after(only.wait(signal), (result) => this.#landed(context, joined, [result], attempt))
-    return after(all(flights.map((flight) => flight.wait(signal))), (results) =>
-      this.#landed(context, joined, results, attempt),
-    )
+    if (only && flights.length === 1) return after(only.wait(signal), (result) => landed([result]))
+    return after(all(flights.map((flight) => flight.wait(signal))), landed)
   }
 
   /** Joins the flights that exist, and opens the missing ones as one load. */

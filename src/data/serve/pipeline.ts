@@ -209,7 +209,9 @@ export function createPoolPipeline(stages: Stages): PoolPipeline {
   /** Answers bytes whose key is known from the shared tiers; on a miss the body is read after all. */
   async function fromTiers(found: Known, whole: Digest): Promise<Answer> {
     const { call, matched, directives } = found
+    const from = clock.now()
     const [kept] = await cache.lookup([whole])
+    call.record?.step('cache', from, clock.now(), kept?.tier)
     const mayBeGiven = kept !== undefined && stages.mayGive(matched, kept.entry)
     const freshness = mayBeGiven ? judge(kept.entry, directives, clock.wall()) : 'dead'
     if (!kept || freshness !== 'fresh')

@@ -2,6 +2,7 @@
 
 import { addressOf, mainAddress, type Transport } from '../../core/backend.ts'
 import { type Call, type RawPairs, upstreamMethod } from '../../core/call.ts'
+import type { AttemptRecord } from '../../core/call-record.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { Reply } from '../../core/reply.ts'
@@ -72,6 +73,10 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   readonly #loads: AnswerLoads | undefined
   /** How long the call had waited for its permit. */
   readonly #waitedMs: number
+  readonly #record: AttemptRecord | undefined
+  /** When the request was sent, and when the head of its answer came; monotonic milliseconds, 0 before. */
+  #sentAt = 0
+  #headAt = 0
   #meter: StreamMeter | undefined
 
   constructor(parts: AttemptParts, call: Call, request: UpstreamRequest, at: AttemptContext) {
@@ -96,6 +101,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     this.#loads = pool.answerLoads
     this.headers = this.#loads ? withLoadWish(headers) : headers
     this.requestId = call.id
+    this.#record = call.record?.attempt(permit.backend.id, startedAt, began)
     this.host = keepsHost && call.host !== '' ? call.host : undefined
     this.body = request.body
     this.isUpgrade = call.isUpgrade === true
@@ -103,6 +109,10 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     this.signal = request.signal
     this.headTimeoutMs = left
     this.idleTimeoutMs = idleTimeoutMs
+  }
+
+  sent(): void {
+    if (this.#record) this.#sentAt = this.#parts.clock.now()
   }
 
   leftMs(): number {
@@ -116,6 +126,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
 
   /** The head of an answer has arrived. */
   onValue({ reply: came, over, at }: BackendResponse): void {
+    if (this.#record) this.#headAt = at ?? this.#parts.clock.now()
     const { backend } = this.#permit
     const reply = this.#loads ? this.#withoutReport(came) : came
     const { body } = reply
@@ -204,10 +215,20 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     const { observer } = this.#parts
     const pool = this.#pool
     const ms = at - this.now
+    const told = ending === 'lost' ? 'cancelled' : ending
     if (ending === 'ok' || ending === 'cancelled') this.#meter?.end()
     pool.leave(this.#permit, this.#spentMs(at), ending, at)
-    observer.attempted(pool.name, this.#permit.backend.id, ending === 'lost' ? 'cancelled' : ending, ms)
+    observer.attempted(pool.name, this.#permit.backend.id, told, ms)
+    if (this.#record) this.#note(this.#record, told, at)
     return ms
+  }
+
+  #note(record: AttemptRecord, ending: string, at: number): void {
+    record.ending = ending
+    record.ms = at - this.now
+    record.connect = (this.#sentAt || at) - this.now
+    if (this.#sentAt) record.firstByte = (this.#headAt || at) - this.#sentAt
+    if (this.#headAt) record.transfer = at - this.#headAt
   }
 }
 

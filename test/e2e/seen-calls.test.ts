@@ -1,4 +1,7 @@
-/** Every answer says by which id the log, the backend and the caller know the call: over each door, from the cache or not. */
+/**
+ * Every answer says by which id the log, the backend and the caller know the call, over each door, from the cache or not; and by
+ * that id the access log, the admin API and its events say what became of it.
+ */
 import http2 from 'node:http2'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -22,6 +25,7 @@ beforeAll(async () => {
   gateway = await startGateway({
     yaml: {
       server: { workers: 1 },
+      log: { access: { sample: '100%' } },
       pools: {
         main: { backends: [{ url: backend.url }], health: { path: 'off' } },
         gone: { backends: [{ url: 'http://127.0.0.1:9' }], health: { path: 'off' } },
@@ -29,6 +33,7 @@ beforeAll(async () => {
       routes: [
         { name: 'gone', match: { path: '/gone*' }, pool: 'gone' },
         { name: 'kept', match: { path: '/kept*' }, pool: 'main', protocol: 'opaque', cache: { ttl: '1m' } },
+        { name: 'timed', match: { path: '/v1/models/timed:*' }, pool: 'main', cache: {}, serverTiming: true },
         { name: 'main', pool: 'main', cache: {} },
       ],
     },
@@ -154,5 +159,140 @@ it('what is no request is refused with one of ours', async () => {
     const answer = await eventually(() => client.answers[0] ?? Promise.reject(new Error(client.received)))
     expect([answer.status, answer.headers.get('x-request-id')]).toEqual([400, expect.stringMatching(OURS)])
     client.destroy()
+  }
+})
+
+/** The line that the access log has of this call. */
+const lineOf = (id: string) =>
+  eventually(
+    () =>
+      gateway.logs.find(({ event, requestId }) => event === 'call' && requestId === id) ??
+      Promise.reject(new Error(id)),
+  )
+
+describe('the access log', () => {
+  it('has a line of a miss, with its stages and attempts, and of the hits behind it', async () => {
+    const body = fresh()
+    const path = `${PREDICT}?key=secret`
+    for (const id of ['log-1', 'log-2', 'log-3'])
+      await overHttp1([`X-Request-Id: ${id}`, 'Authorization: hush'], body, path)
+    const common = {
+      peer: '127.0.0.1',
+      route: 'main',
+      protocol: 'tfserving',
+      method: 'POST',
+      path: PREDICT,
+      status: 200,
+      rows: 1,
+    }
+    const bytes = { in: JSON.stringify(body).length, out: '{"predictions":[1]}'.length }
+    const miss = await lineOf('log-1')
+    const times = {
+      ms: expect.any(Number),
+      connect: expect.any(Number),
+      firstByte: expect.any(Number),
+      transfer: expect.any(Number),
+    }
+    expect(miss).toMatchObject({
+      ...common,
+      outcome: 'miss',
+      bytes,
+      stages: { receive: expect.any(Number), connect: expect.any(Number), firstByte: expect.any(Number) },
+      attempts: [{ backend: expect.any(String), ending: 'ok', at: expect.any(Number), ...times }],
+    })
+    for (const id of ['log-2', 'log-3'])
+      expect(await lineOf(id)).toMatchObject({
+        ...common,
+        outcome: 'hit',
+        tier: 'memory',
+        bytes,
+        attempts: [],
+      })
+    expect(JSON.stringify(gateway.logs)).not.toMatch(/hush|secret/)
+  })
+
+  it('has lines of what failed, what found no route, and what came over HTTP/2', async () => {
+    await overHttp1(['X-Request-Id: log-gone'], fresh(), '/gone/x')
+    const attempt = { ending: 'error', backend: expect.any(String) }
+    expect(await lineOf('log-gone')).toMatchObject({
+      status: 502,
+      fault: 'backendRefused',
+      attempts: expect.arrayContaining([expect.objectContaining(attempt)]),
+    })
+    const body = fresh()
+    for (const id of ['h2-1', 'h2-2', 'h2-3']) await overHttp2({ 'x-request-id': id }, body)
+    expect(await lineOf('h2-1')).toMatchObject({ outcome: 'miss', status: 200 })
+    expect(await lineOf('h2-3')).toMatchObject({
+      outcome: 'hit',
+      status: 200,
+      bytes: { in: JSON.stringify(body).length },
+    })
+  })
+})
+
+describe('the admin API', () => {
+  it('finds a call by its id, its status and its backend', async () => {
+    await overHttp1(['X-Request-Id: api-1'], fresh(), '/gone/x')
+    await lineOf('api-1')
+    const found = async (query: string) =>
+      (await gateway.ask(`/api/v1/calls?${query}`)).json as { calls: { requestId: string }[] }
+    const one = await found('id=api-1')
+    expect(one.calls).toMatchObject([
+      { requestId: 'api-1', status: 502, route: 'gone', attempts: expect.any(Array) },
+    ])
+    expect(
+      (await found('status=5xx&route=gone&order=slowest')).calls.map(({ requestId }) => requestId),
+    ).toContain('api-1')
+    expect((await found('status=200&route=gone')).calls).toEqual([])
+    expect((await found('limit=1')).calls).toHaveLength(1)
+  })
+
+  it.each(['states=5xx', 'status=abc', 'slower=x', 'order=oldest', 'limit=0', 'limit=2000'])(
+    'refuses ?%s',
+    async (query) => {
+      const { status, text: said } = await gateway.ask(`/api/v1/calls?${query}`)
+      expect([status, said]).toEqual([400, expect.stringContaining(query.split('=')[0]?.slice(0, 5) ?? '')])
+    },
+  )
+
+  it('tells of calls as they happen', async () => {
+    const cut = new AbortController()
+    const events = await fetch(`${gateway.admin}/api/v1/events`, { signal: cut.signal })
+    let told = ''
+    const reading = (async () => {
+      for await (const piece of events.body as unknown as AsyncIterable<Uint8Array>)
+        told += Buffer.from(piece).toString()
+    })().catch(() => {})
+    await eventually(async () => {
+      await overHttp1(['X-Request-Id: event-1'], fresh(), '/gone/x')
+      expect(told).toMatch(/event: call\n(?:id: \d+\n)?data: .*"requestId":"event-1"/)
+    })
+    cut.abort()
+    await reading
+  })
+})
+
+it('Server-Timing has the stages where the route says so, on hits too, and is kept with no answer', async () => {
+  const body = fresh()
+  const timed = async () => {
+    const client = await RawClient.connect(gateway.port)
+    const payload = JSON.stringify(body)
+    const head = ['POST /v1/models/timed:predict HTTP/1.1', 'Host: h', 'Content-Type: application/json']
+    client.send([...head, `Content-Length: ${payload.length}`, '', payload].join('\r\n'))
+    const { headers } = await eventually(
+      () => client.answers.at(-1) ?? Promise.reject(new Error(client.received)),
+    )
+    client.destroy()
+    return { timing: headers.get('server-timing'), cache: headers.get('cache-status') }
+  }
+  const miss = await timed()
+  expect(miss).toMatchObject({ cache: expect.stringContaining('fwd=miss') })
+  expect(miss.timing).toMatch(
+    /^receive;dur=[\d.]+, (?:queue;dur=[\d.]+, )?connect;dur=[\d.]+, firstByte;dur=[\d.]+, (?:transfer;dur=[\d.]+, )?total;dur=[\d.]+$/,
+  )
+  for (let i = 0; i < 3; i++) {
+    const hit = await timed()
+    expect(hit.cache).toContain('hit')
+    expect(hit.timing).toMatch(/^(?:receive;dur=[\d.]+, )?total;dur=[\d.]+$/)
   }
 })

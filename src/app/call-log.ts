@@ -1,0 +1,61 @@
+/**
+ * The calls that the data workers tell of: their lines go to the log as they are, and those worth showing to the admin API, which
+ * keeps the last and passes some on as they happen.
+ */
+import { CallHistory } from '../control/calls/call-history.ts'
+import type { CallLine } from '../core/call-line.ts'
+import { type CallBatch, CallOutbox, settleBatch } from '../data/calls/call-outbox.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { ProcessLog } from '../obs/log.ts'
+import type { Metrics } from '../obs/metrics.ts'
+
+export interface CallLogParts {
+  /** Characters on their way, over all threads. */
+  readonly queued: Int32Array
+  readonly log: Pick<ProcessLog, 'writeLines'>
+  readonly metrics: Pick<Metrics, 'count'>
+  readonly clock: Pick<Clock, 'now' | 'after'>
+}
+
+/** So many are passed on to followers each second. */
+const MAX_FOLLOWED = 10
+const SECOND = 1000
+
+export class CallLog {
+  readonly history = new CallHistory()
+  /** Takes the lines of this thread's worker. */
+  readonly outbox: CallOutbox
+  /** Called with calls as they happen, some a second at most. */
+  onCall: (line: CallLine) => void = () => {}
+  readonly #parts: CallLogParts
+  #second = 0
+  #followed = 0
+
+  constructor(parts: CallLogParts) {
+    this.#parts = parts
+    const lost = () => this.#lost('queue', 1)
+    this.outbox = new CallOutbox({ ...parts, lost, send: (batch) => this.take(batch) })
+  }
+
+  /** Takes a batch of any worker. */
+  take(batch: CallBatch): void {
+    const { queued, log } = this.#parts
+    this.#lost('output', log.writeLines(batch.lines))
+    for (const at of batch.notable) this.#show(JSON.parse(batch.lines[at] as string) as CallLine)
+    settleBatch(queued, batch)
+  }
+
+  #show(line: CallLine): void {
+    this.history.add(line)
+    const second = Math.floor(this.#parts.clock.now() / SECOND)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#followed = 0
+    }
+    if (this.#followed++ < MAX_FOLLOWED) this.onCall(line)
+  }
+
+  #lost(at: 'queue' | 'output', lines: number): void {
+    if (lines > 0) this.#parts.metrics.count('infergate_access_log_lines_lost_total', { at }, lines)
+  }
+}
