@@ -111,3 +111,34 @@ export const readPurge = reader(
     known: z.exactOptional(z.boolean()),
   }),
 )
+
+const Call = z.looseObject({
+  time: z.string(),
+  event: z.literal('call'),
+  requestId: z.string(),
+  traceId: z.exactOptional(z.string()),
+  peer: z.string(),
+  tenant: z.exactOptional(z.string()),
+  route: z.exactOptional(z.string()),
+  protocol: z.exactOptional(z.string()),
+  model: z.exactOptional(z.string()),
+  method: z.string(),
+  path: z.string(),
+  status: z.number(),
+  fault: z.exactOptional(z.string()),
+  outcome: z.string(),
+  rows: z.number(),
+  bytes: z.looseObject({ in: z.number(), out: z.number() }),
+  ms: z.number(),
+  stages: z.record(z.string(), z.number()),
+  attempts: z.array(
+    z.looseObject({ backend: z.string(), ending: z.string(), at: z.number(), ms: z.number() }),
+  ),
+})
+
+/** A line of the access log. */
+export const readCall: AdminAnswerReader<z.output<typeof Call>> = reader(Call)
+
+export const readCalls: AdminAnswerReader<{ readonly calls: readonly z.output<typeof Call>[] }> = reader(
+  z.looseObject({ calls: z.array(Call) }),
+)

@@ -24,6 +24,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   backends: async () => (await import('./backends.ts')).backendsCommand(),
   purge: async () => (await import('./purge.ts')).purgeCommand(),
   keys: async () => (await import('./keys.ts')).keysCommand(),
+  logs: async () => (await import('./logs.ts')).logsCommand(),
   tenants: async () => (await import('./tenants.ts')).tenantsCommand(),
   scale: async () => (await import('./scale.ts')).scaleCommand(),
   'model-server': async () => (await import('./model-server.ts')).modelServerCommand(),
