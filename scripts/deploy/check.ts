@@ -1,5 +1,5 @@
 /**
- * `npm run check:deploy`: the unit of systemd, and the Helm chart and its plain manifests, tried with Helm, kubeconform, and a real
+ * `npm run check:deploy`: the unit of systemd, the compose file, and the Helm chart and its plain manifests, tried with Helm, kubeconform, and a real
  * API server on etcd, in which the gateway runs as the chart would have it run. `--write` renders the manifests anew. Exits with 1 where something fails.
  */
 import { killAll } from '../../interop/suite/marked.ts'
@@ -7,6 +7,7 @@ import { progress, table } from '../../interop/suite/progress.ts'
 import { runSystem, type System } from '../../interop/suite/session.ts'
 import { tryChart, writeManifests } from './chart.ts'
 import { startAudited } from './cluster.ts'
+import { tryCompose } from './compose.ts'
 import { tryDefaultPod } from './default-pod.ts'
 import { definitions } from './definitions.ts'
 import { tryExternalMetrics } from './external-metrics.ts'
@@ -26,6 +27,7 @@ const deploy: System = {
     if (isWriting) return writeManifests(helm)
     const others = await definitions(session)
     await tryUnit(session)
+    await tryCompose(session)
     await tryChart(session, helm, others)
     const audited = await startAudited(session, others)
     await tryInstall(session, helm, audited)

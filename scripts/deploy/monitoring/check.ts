@@ -9,6 +9,7 @@ import { parse } from 'yaml'
 import { ensurePromtool } from '../../setup/promtool.mjs'
 import { BOARD, CHART, ROOT, RULES } from '../places.ts'
 import { boardText, ROWS } from './board.ts'
+import { composeProblems } from './compose.ts'
 import { knownMetrics, samplePage, unknownIn } from './promql.ts'
 
 interface Rule {
@@ -45,6 +46,7 @@ const problems = [
   ...rules.flatMap((rule) => problemsOf(rule).map((problem) => `${rule.alert ?? rule.record}: ${problem}`)),
   ...board(),
   ...copies(),
+  ...composeProblems(),
 ]
 for (const problem of problems) process.stderr.write(`${problem}\n`)
 if (problems.length > 0) process.exitCode = 1
@@ -80,6 +82,7 @@ async function promtool(): Promise<string[]> {
   return [
     ...check(['check', 'rules', RULES]),
     ...check(['test', 'rules', TESTS]),
+    ...check(['check', 'config', join(dirname(RULES), 'prometheus.yaml')]),
     ...check(['check', 'metrics'], samplePage()),
   ]
 }
