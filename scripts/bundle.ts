@@ -28,10 +28,23 @@ export async function bundle(out: string): Promise<void> {
   await build.close()
   for (const file of output) write(join(out, file.fileName), file.type === 'chunk' ? file.code : file.source)
   const modules = output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []))
-  write(join(out, 'LICENSES.txt'), licenses(modules))
+  write(join(out, 'LICENSES.txt'), licenses([...modules, ...(await bundleDashboard(join(out, 'dashboard')))]))
   const written = new Set(output.map(({ fileName }) => fileName))
   for (const name of readdirSync(out))
     if (/\.js(\.map)?$/.test(name) && !written.has(name)) rmSync(join(out, name))
+}
+
+/** Writes the dashboard to a folder: one script, and the files that are as they are. Returns the modules inside. */
+async function bundleDashboard(out: string): Promise<readonly string[]> {
+  const sources = join(src, 'dashboard')
+  const build = await rolldown({ input: join(sources, 'main.ts'), platform: 'browser', tsconfig: false })
+  const { output } = await build.generate({ format: 'esm', minify: true })
+  await build.close()
+  for (const chunk of output) if (chunk.type === 'chunk') write(join(out, chunk.fileName), chunk.code)
+  for (const name of globSync('*.{html,css,svg}', { cwd: sources }))
+    write(join(out, name), readFileSync(join(sources, name)))
+  write(join(out, 'uplot.css'), readFileSync(join(root, 'node_modules/uplot/dist/uPlot.min.css')))
+  return output.flatMap((file) => (file.type === 'chunk' ? file.moduleIds : []))
 }
 
 function isOutside(id: string, importer: string | undefined): boolean {

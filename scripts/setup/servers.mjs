@@ -1,4 +1,4 @@
-/** The servers the tests talk to: redis-server and memcached, from Debian where we may install, else named. */
+/** The programs the tests talk to: redis-server, memcached and a browser, from Debian where we may install, else named. */
 
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
@@ -6,8 +6,17 @@ import { delimiter, join } from 'node:path'
 import { run, tail } from './run.mjs'
 import { Failure, keepSaying, say } from './say.mjs'
 
-// Each program and the Debian package it comes from.
-const SERVERS = { 'redis-server': 'redis-server', memcached: 'memcached' }
+// Each program, by any of its names, and the Debian package it comes from. The tests of the dashboard are skipped where there
+// is no browser, but not in CI.
+const PROGRAMS = [
+  { names: ['redis-server'], package: 'redis-server', isNeeded: true },
+  { names: ['memcached'], package: 'memcached', isNeeded: true },
+  {
+    names: ['chromium-headless-shell', 'chromium', 'google-chrome'],
+    package: 'chromium-headless-shell',
+    isNeeded: Boolean(process.env.CI),
+  },
+]
 const DEADLINE_MS = 10 * 60_000
 
 // Debian starts a service when it installs one. A policy-rc.d that answers 101 forbids that while we
@@ -26,31 +35,33 @@ apt-get update
 apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"
 `
 
-/** Returns when all servers are on the PATH; `locked` runs work that no second set-up may do at the same time. */
+/** Returns when all programs that are needed are on the PATH; `locked` runs work that no second set-up may do at the same time. */
 export async function ensureServers(locked) {
   if (missing().length > 0) await locked(installMissing)
 }
 
 async function installMissing() {
-  const names = missing()
-  if (names.length === 0) return
-  const packages = names.map((name) => SERVERS[name])
-  const how = `the tests need ${names.join(' and ')}: install ${packages.join(' ')} (Debian: apt-get install, macOS: brew install redis memcached)`
+  const packages = missing().map((program) => program.package)
+  if (packages.length === 0) return
+  const how = `the tests need ${packages.join(' and ')} (Debian: apt-get install, macOS: brew install redis memcached chromium)`
   const [command, ...before] = asRoot()
-  if (command === undefined || !onPath('apt-get')) throw new Failure(how)
+  if (command === undefined || !onPath('apt-get')) return settle(how)
 
   say(`installing ${packages.join(' and ')} for the tests with apt-get; this takes up to a minute, once`)
   const done = keepSaying('still installing')
   const args = [...before, '-c', INSTALL, 'sh', ...packages]
   const result = await run(command, args, { env: process.env, deadlineMs: DEADLINE_MS })
   const seconds = done()
-  if (result.code !== 0) {
-    throw new Failure(
-      `${how}\n--- apt-get did not manage it; the end of its output ---\n${tail(result.output)}`,
-    )
-  }
-  if (missing().length > 0) throw new Failure(how)
+  if (result.code !== 0)
+    return settle(`${how}\n--- apt-get did not manage it; the end of its output ---\n${tail(result.output)}`)
+  if (missing().length > 0) return settle(how)
   say(`${packages.join(' and ')} installed in ${seconds} s`)
+}
+
+/** Something could not be had: a failure, unless the tests can do without. */
+function settle(how) {
+  if (missing().some(({ isNeeded }) => isNeeded)) throw new Failure(how)
+  say(how)
 }
 
 /** The command line of a root shell, or nothing where we may not have one. */
@@ -62,7 +73,7 @@ export function asRoot() {
 }
 
 function missing() {
-  return Object.keys(SERVERS).filter((name) => !onPath(name))
+  return PROGRAMS.filter(({ names }) => !names.some(onPath))
 }
 
 export function onPath(name) {

@@ -1,9 +1,15 @@
 /** Connects the admin API to the rest of the gateway: the functions that it calls. */
+import type { Settings } from '../config/schema.ts'
 import type { AdminParts } from '../control/admin/contract.ts'
+import type { Registry } from '../control/registry/registry.ts'
 import { parseDigest } from '../core/key.ts'
 import { EVERYTHING, namesOfPurge } from '../data/key/epoch-names.ts'
+import type { Clock } from '../lib/clock.ts'
 import type { Metrics } from '../obs/metrics.ts'
-import { type KnownNames, unknownNamesIn } from './known-names.ts'
+import type { RecentLines } from '../obs/recent-lines.ts'
+import { dashboardFile } from './dashboard-files.ts'
+import { knownNames, unknownNamesIn } from './known-names.ts'
+import { LiveState } from './live/live-state.ts'
 import type { RouteWeights } from './route-weights.ts'
 import type { Scaling } from './scaling.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
@@ -12,11 +18,12 @@ interface Around {
   readonly data: DataPlanes
   readonly metrics: Metrics
   readonly ready: AdminParts['ready']
-  /** The tenants that the settings name. */
-  readonly tenants: () => readonly string[]
-  /** The names that a purge may mean; `called`: the models that calls named since the start. */
-  readonly names: (called: Iterable<string>) => KnownNames
-  readonly scaling: Pick<Scaling, 'cacheLost' | 'describe'>
+  readonly settings: () => Settings
+  readonly scaling: Pick<Scaling, 'cacheLost' | 'describe' | 'describeAll'>
+  readonly registry: Registry
+  readonly clock: Clock
+  /** The newest lines of the log. */
+  readonly lines: RecentLines | undefined
   readonly weights: Pick<RouteWeights, 'list' | 'change'>
 }
 
@@ -25,7 +32,9 @@ const PURGE_MS = 5_000
 /** Every other write waits this long at most for the workers to confirm it, and is answered in any case. */
 const WRITE_MS = 250
 
-export function adminParts({ data, metrics, ready, scaling, weights, names, tenants }: Around): AdminParts {
+export function adminParts(around: Around): AdminParts {
+  const { data, metrics, ready, scaling, weights, registry, settings } = around
+  const tenants = () => Object.keys(settings().tenants ?? {})
   return {
     ready,
     metrics: async () => metrics.expose(await data.metrics()),
@@ -39,7 +48,7 @@ export function adminParts({ data, metrics, ready, scaling, weights, names, tena
       const isShared = digest === undefined || (await data.facts.purgedKeys.purge(digest))
       const answer = await purged(data, namesOfPurge(request))
       const { models } = await data.stats()
-      const unknown = unknownNamesIn(request, names(Object.keys(models)))
+      const unknown = unknownNamesIn(request, knownNames(settings(), registry, Object.keys(models)))
       return {
         ...answer,
         shared: answer.shared && isShared,
@@ -64,6 +73,8 @@ export function adminParts({ data, metrics, ready, scaling, weights, names, tena
     scale: (pool) => scaling.describe(pool),
     settled: () => data.sync(WRITE_MS).catch(() => {}),
     traffic: (pool) => data.traffic(pool),
+    live: new LiveState({ ...around, tenants, scales: () => scaling.describeAll() }),
+    page: dashboardFile,
   }
 }
 

@@ -35,7 +35,6 @@ import {
   tick,
   unservedModels,
 } from './gateway-parts.ts'
-import { knownNames } from './known-names.ts'
 import type { LoadedParts } from './parts.ts'
 import { createScaleGroup, createShared, createSharedLimits, openPeers } from './peers.ts'
 import { measurePools } from './pool-metrics.ts'
@@ -319,10 +318,12 @@ export class Gateway {
         this.metrics.count('infergate_tls_handshakes_total', { tls: 'admin.tls', outcome }),
       parts: adminParts({
         ...around,
+        ...seen,
+        clock: this.#clock,
+        lines: this.#options.log.recent,
         metrics: this.metrics,
         ready: () => this.#ready(),
-        tenants: () => Object.keys(this.#settings.tenants ?? {}),
-        names: (called) => knownNames(this.#settings, seen.registry, called),
+        settings: () => this.#settings,
       }),
     })
   }

@@ -62,12 +62,16 @@ export class Scaling {
 
   /** As the admin API answers; undefined: no such pool, or it is not scaled. */
   describe(pool?: string): ScaleDescription | { readonly pools: readonly ScaleDescription[] } | undefined {
-    const of = (name: string) => {
-      const status = this.#scaler.status(name)
-      return status && describeScale(status)
-    }
-    if (pool !== undefined) return of(pool)
-    return { pools: this.#scaler.names().flatMap((name) => of(name) ?? []) }
+    return pool === undefined ? { pools: this.describeAll() } : this.#describe(pool)
+  }
+
+  describeAll(): readonly ScaleDescription[] {
+    return this.#scaler.names().flatMap((name) => this.#describe(name) ?? [])
+  }
+
+  #describe(pool: string): ScaleDescription | undefined {
+    const status = this.#scaler.status(pool)
+    return status && describeScale(status)
   }
 
   /** The newest signal of a pool, for autoscalers that poll. */

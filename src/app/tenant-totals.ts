@@ -1,5 +1,5 @@
 /** What the tenants have used since the start, over all threads and reloads: for the admin API and the metrics. */
-import type { RowCounts } from '../core/reply.ts'
+import type { RowCounts } from '../core/row-counts.ts'
 import {
   addUsage,
   noCounts,

@@ -4,7 +4,7 @@
  */
 import type { RawPairs, WholeBody } from './call.ts'
 import { Chunks } from './chunks.ts'
-import type { RowCounts } from './reply.ts'
+import type { RowCounts } from './row-counts.ts'
 
 /** All of a record but the two bodies. */
 export interface PredictionHead {

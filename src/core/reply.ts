@@ -1,4 +1,5 @@
 import type { Body, RawPairs } from './call.ts'
+import type { RowCounts } from './row-counts.ts'
 
 /** One answer, from a cache, a backend or ourselves. */
 export interface Reply {
@@ -100,14 +101,6 @@ export type Outcome =
 /** The kind of an outcome as people and metrics see it: `collapsed` is a miss that joined another call's. */
 export function outcomeLabel(outcome: Outcome): string {
   return outcome.kind === 'miss' && outcome.collapsed ? 'collapsed' : outcome.kind
-}
-
-/** How the rows of one call were answered; the four add up to the rows of the call. */
-export interface RowCounts {
-  readonly hit: number
-  readonly join: number
-  readonly miss: number
-  readonly dup: number
 }
 
 export interface Answer {

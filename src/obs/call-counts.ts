@@ -58,6 +58,51 @@ export interface AttemptCell extends Times<{ readonly pool: string }> {
   readonly endings: Map<string, Map<string, Float64Array>>
 }
 
+/** Calls and attempts since the start, as plain data. */
+export interface CallTotals {
+  readonly bounds: readonly number[]
+  readonly calls: readonly {
+    readonly labels: CallLabels
+    readonly statuses: readonly number[]
+    readonly buckets: readonly number[]
+  }[]
+  readonly faults: readonly { readonly route: string; readonly fault: string; readonly count: number }[]
+  readonly attempts: readonly {
+    readonly pool: string
+    readonly backend: string
+    readonly count: number
+    /** Ended in an error or too late. */
+    readonly failed: number
+  }[]
+}
+
+/** Endings of attempts that are no failure of the backend. */
+const UNHARMED = new Set(['ok', 'cancelled'])
+
+export function totalsOfCalls(calls: CallCounts, attempts: AttemptCounts): CallTotals {
+  return {
+    bounds: CALL_BUCKETS,
+    calls: calls.cells().map(({ labels, statuses, buckets }) => ({
+      labels,
+      statuses: [...statuses],
+      buckets: [...buckets],
+    })),
+    faults: calls.faults().map(({ labels, value }) => ({ ...labels, count: value })),
+    attempts: attempts.cells().flatMap(({ labels: { pool }, endings }) =>
+      [...endings].map(([backend, counts]) => {
+        const ended = [...counts].map(([ending, [value = 0]]) => ({ ending, value }))
+        const sum = (of: typeof ended) => of.reduce((all, { value }) => all + value, 0)
+        return {
+          pool,
+          backend,
+          count: sum(ended),
+          failed: sum(ended.filter(({ ending }) => !UNHARMED.has(ending))),
+        }
+      }),
+    ),
+  }
+}
+
 export class CallCounts {
   readonly #cells = new Map<string, Map<string, CallCell>>()
   readonly #doors = new Map<string, Float64Array>()

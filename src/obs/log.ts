@@ -5,6 +5,7 @@
 import { destination, pino } from 'pino'
 import { CREDENTIAL_FIELDS } from '../core/fields.ts'
 import type { Log } from '../core/log.ts'
+import { RecentLines } from './recent-lines.ts'
 
 export type Level = 'debug' | 'info' | 'warn' | 'error'
 
@@ -16,6 +17,8 @@ export interface ProcessLog extends Log {
   setLevel(level: Level): void
   /** Writes lines that are JSON already, as far as there is room for them beside the log's own; returns how many were lost. */
   writeLines(lines: readonly string[]): number
+  /** What was written last; left out where lines are only passed on. */
+  readonly recent?: RecentLines
   /** Writes what is buffered, for at most a second and not at all where writing fails. Nothing is logged afterwards. */
   close(): Promise<void>
 }
@@ -32,6 +35,7 @@ const CLOSE_MS = 1_000
 /** `file`: a path or descriptor; standard output by default. */
 export function createLog(options: { readonly level: Level; readonly file?: string | number }): ProcessLog {
   let { level } = options
+  const recent = new RecentLines()
   const sink = openSink(options.file ?? 1, (lines) => logger.warn({ event: 'log.lost', lines }))
   const logger = pino(
     {
@@ -44,10 +48,12 @@ export function createLog(options: { readonly level: Level; readonly file?: stri
     {
       write(line: string) {
         sink.write(line)
+        recent.add(line)
       },
     },
   )
   return {
+    recent,
     debug: (event, fields) => logger.debug({ event, ...fields }),
     info: (event, fields) => logger.info({ event, ...fields }),
     warn: (event, fields) => logger.warn({ event, ...fields }),

@@ -8,7 +8,15 @@
 import type { Observer } from '../core/observer.ts'
 import { outcomeLabel } from '../core/reply.ts'
 import { BoundedNames } from './bounded.ts'
-import { AttemptCounts, CallCounts, type Times, time, times } from './call-counts.ts'
+import {
+  AttemptCounts,
+  CallCounts,
+  type CallTotals,
+  type Times,
+  time,
+  times,
+  totalsOfCalls,
+} from './call-counts.ts'
 import type { Exposition, MetricSource, MetricsSnapshot, Sample, Value } from './exposition.ts'
 import { FAMILIES, type FamilyName, type LabelsOf } from './families.ts'
 import { GenerationCounts } from './generation-counts.ts'
@@ -25,6 +33,8 @@ export interface Metrics extends Observer {
   ): Promise<{ readonly contentType: string; readonly body: string }>
   /** What this thread has counted, for another one that exposes it. */
   snapshot(): Promise<MetricsSnapshot>
+  /** The calls and attempts of this thread, for the dashboard. */
+  callTotals(): CallTotals
   /** Registers a gauge that is read at each scrape. */
   gauge(name: FamilyName<'gauge'>, collect: () => readonly Sample[]): void
   /** Registers a counter that is read at each scrape. */
@@ -136,6 +146,7 @@ export function createMetrics(worker = 0): Metrics {
     counter: (name, collect) => void sources.push(source(name, collect)),
     expose: async (others = []) => (await exposed()).text(others),
     snapshot: async () => (await exposed()).snapshot(),
+    callTotals: () => totalsOfCalls(calls, attempts),
     async prepare() {
       await exposed()
     },

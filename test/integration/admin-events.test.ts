@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { EventHub } from '../../src/control/admin/events.ts'
 import { silentLog } from '../../src/core/log.ts'
+import { encodeEvent } from '../../src/lib/sse.ts'
 import { eventually } from '../support/eventually.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -25,7 +26,12 @@ function attach(response: ServerResponse): void {
 beforeEach(async () => {
   clock = new FakeClock()
   refused = []
-  hub = new EventHub({ clock, log: silentLog, present: () => [{ event: 'now', data: 1 }], maxClients: 2 })
+  hub = new EventHub({
+    clock,
+    log: silentLog,
+    present: () => [{ text: encodeEvent({ event: 'now', data: 1 }) }],
+    maxClients: 2,
+  })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
 })
 

@@ -323,7 +323,9 @@ describe('the stream of events', () => {
     const { response, text } = await follow(port)
     expect(response.headers['content-type']).toBe('text/event-stream')
     await eventually(() =>
-      expect(text()).toMatch(/^retry: 2000\n\nevent: pool\ndata: {"pool":"ranker".*"backends":\[\]}\n\n$/),
+      expect(text()).toMatch(
+        /^retry: 2000\n\nevent: caller\ndata: {"name":"local","scopes":\["admin"\]}\n\nevent: pool\ndata: {"pool":"ranker".*"backends":\[\]}\n\n$/,
+      ),
     )
     await call(port, BACKEND, { method: 'PUT', body: spec })
     await eventually(() => expect(text()).toMatch(/id: \d+\nevent: pool\ndata: .*"id":"gpu-1"/))

@@ -22,6 +22,7 @@ import type { VersionStatement } from '../../data/key/statements.ts'
 import type { ExplainQuery, Explanation } from '../../data/serve/explain.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { EventLoopLag } from '../../lib/event-loop-lag.ts'
+import type { CallTotals } from '../../obs/call-counts.ts'
 import type { ProcessLog } from '../../obs/log.ts'
 import type { Metrics, MetricsSnapshot } from '../../obs/metrics.ts'
 import { type Cache, memoryBytes, openCache } from '../cache.ts'
@@ -308,6 +309,11 @@ export class DataPlanes {
   async metrics(): Promise<readonly MetricsSnapshot[]> {
     await this.tenants()
     return this.#threads.metrics()
+  }
+
+  /** The calls and attempts of each other worker since it started, by its number. */
+  callTotals(): Promise<ReadonlyMap<number, CallTotals>> {
+    return this.#threads.callTotals()
   }
 
   /** Whether the circuit breaker of a shared tier is open. */

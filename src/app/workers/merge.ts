@@ -15,13 +15,14 @@ export interface DataStats extends TieredStats {
 export function mergeTraffic([first, ...others]: readonly PoolTraffic[]): PoolTraffic | undefined {
   if (!first) return undefined
   const all = [first, ...others]
+  const bySlot = others.map(({ backends }) => new Map(backends.map((backend) => [backend.slot, backend])))
   return {
     queued: sum(all, ({ queued }) => queued),
     retriesLeft: sum(all, ({ retriesLeft }) => retriesLeft),
     panic: all.some(({ panic }) => panic),
     failing: all.some(({ failing }) => failing),
     backends: first.backends.map((backend) => {
-      const reports = all.flatMap(({ backends }) => backends.find(({ slot }) => slot === backend.slot) ?? [])
+      const reports = [backend, ...bySlot.flatMap((backends) => backends.get(backend.slot) ?? [])]
       const { effective } =
         reports.find((each) => each.effective.state !== backend.effective.state) ?? backend
       const latencies = reports.flatMap(({ latencyMs }) => latencyMs ?? [])

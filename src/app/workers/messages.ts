@@ -19,6 +19,7 @@ import type { VersionStatement } from '../../data/key/statements.ts'
 import type { UsageReport } from '../../data/measure/tenant-usage.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
 import type { ExplainQuery, Explanation } from '../../data/serve/explain.ts'
+import type { CallTotals } from '../../obs/call-counts.ts'
 import type { MetricsSnapshot } from '../../obs/metrics.ts'
 import type { WeightChange } from '../route-weights.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
@@ -78,6 +79,8 @@ export interface ToWorker {
   explain(query: ExplainQuery): Explanation
   stats(nothing: undefined): DataStats
   metrics(nothing: undefined): MetricsSnapshot
+  /** Calls and attempts since the start of the worker. */
+  callTotals(nothing: undefined): CallTotals
   /** Answered after what the tenants have used was sent in `used`. */
   tellUsage(nothing: undefined): void
   /** Still takes calls, but closes each connection with its answer. */

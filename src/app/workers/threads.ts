@@ -21,6 +21,7 @@ import type { VersionStatement } from '../../data/key/statements.ts'
 import type { UsageReport } from '../../data/measure/tenant-usage.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
 import type { Clock } from '../../lib/clock.ts'
+import type { CallTotals } from '../../obs/call-counts.ts'
 import type { ProcessLog } from '../../obs/log.ts'
 import { type Metrics, type MetricsSnapshot, totalsOf } from '../../obs/metrics.ts'
 import type { PoolLoad } from '../demand.ts'
@@ -208,6 +209,11 @@ export class Threads {
     return [...this.#counted.values(), await this.#totals]
   }
 
+  /** What each running worker has counted since its start, by its number; those that do not answer in time are left out. */
+  callTotals(): Promise<ReadonlyMap<number, CallTotals>> {
+    return this.#collect('callTotals', new Map())
+  }
+
   /** Resolves when every worker that answers in time has told what tenants have used; never rejects. */
   async tellUsage(): Promise<void> {
     await Promise.allSettled(this.#rpcs.map((rpc) => rpc.call('tellUsage', undefined, CALL_MS)))
@@ -333,10 +339,10 @@ export class Threads {
   }
 
   /** Collects counts from the workers that listen. For one that does not answer, its last report stands. */
-  async #collect<K extends 'stats' | 'metrics'>(
+  async #collect<K extends 'stats' | 'metrics' | 'callTotals'>(
     name: K,
     into: Map<number, ReturnType<ToWorker[K]>>,
-  ): Promise<void> {
+  ): Promise<typeof into> {
     await Promise.all(
       this.#listening.map(async ({ supervisor, rpc }) => {
         const answers = await rpc.call(name, undefined as never, CALL_MS).catch(() => undefined)
@@ -345,6 +351,7 @@ export class Threads {
           into.set(supervisor.number, answers as ReturnType<ToWorker[K]>)
       }),
     )
+    return into
   }
 
   #broadcast<K extends keyof ToWorker>(name: K, argument: Parameters<ToWorker[K]>[0]): void {

@@ -92,6 +92,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
       ownListeners = endpoints
     },
     metrics: () => metrics.snapshot(),
+    callTotals: () => metrics.callTotals(),
     tellUsage: () => tellUsage(control, worker),
   })
 }

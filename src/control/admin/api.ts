@@ -110,6 +110,8 @@ export const ROUTES: readonly AdminRoute[] = [
   },
   { method: 'GET', path: '/api/v1/calls', scope: 'read', answer: calls },
   { method: 'GET', path: '/api/v1/events', scope: 'read', answer: 'events' },
+  { method: 'GET', path: '/', scope: 'open', answer: page },
+  { method: 'GET', path: '/dashboard/:file', scope: 'open', answer: page },
 ]
 
 /** A pool as operators and event followers see it. */
@@ -246,6 +248,27 @@ async function scale({ params }: AdminRequest, { parts }: AdminContext): Promise
   if (answer === undefined)
     throw new Problem(404, `no pool "${params['pool'] ?? ''}" is scaled: give it a "scale" block in the YAML`)
   return ok(answer)
+}
+
+/** The dashboard loads nothing of others, and no page of others shows it. */
+const PAGE_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+  "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
+
+async function page({ params }: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {
+  const { file = 'index.html' } = params
+  const found = await parts.page?.(file)
+  if (!found) throw new Problem(404, `the dashboard has no file ${file}`)
+  const { contentType, body, etag } = found
+  const headers = {
+    etag,
+    // Asked again each time, since the names stay the same when the gateway is updated.
+    'cache-control': 'no-cache',
+    'content-security-policy': PAGE_POLICY,
+    'referrer-policy': 'no-referrer',
+    'cross-origin-opener-policy': 'same-origin',
+  }
+  return { status: 200, contentType, text: body, headers }
 }
 
 /** These members of a body that was found valid. */

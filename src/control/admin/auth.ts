@@ -52,13 +52,13 @@ export class Auth {
     return this.#tokens.length > 0
   }
 
-  /** Names whoever needs no credentials: `local` or `open`; undefined: this call needs some. Throws 403. */
-  withoutCredentials(scope: Scope, peer: string | undefined): string | undefined {
+  /** Whoever needs no credentials: `local` or `open`; undefined: this call needs some. Throws 403. */
+  withoutCredentials(scope: Scope, peer: string | undefined): AdminCaller | undefined {
     if (!this.hasTokens) {
-      if (isLoopback(peer ?? '')) return 'local'
+      if (isLoopback(peer ?? '')) return LOCAL
       throw new Problem(403, 'without admin.tokens in the settings only callers on this machine are served')
     }
-    return scope === 'open' || (scope === 'metrics' && this.#openMetrics) ? 'open' : undefined
+    return scope === 'open' || (scope === 'metrics' && this.#openMetrics) ? OPEN : undefined
   }
 
   /** Undefined: this is none of the tokens. */
@@ -72,10 +72,10 @@ export class Auth {
   }
 
   /** Throws 403 where the caller lacks the scope. `pool`: of the path. */
-  authorize({ name, scopes }: AdminCaller, scope: Scope, pool: string | undefined): void {
+  authorize(caller: AdminCaller, scope: Scope, pool: string | undefined): void {
     const needed = scope === 'register' ? `register:${pool ?? ''}` : scope === 'metrics' ? 'read' : scope
-    if (scopes.has('admin') || scopes.has(needed)) return
-    if (scope === 'register' && scopes.has('register:*')) return
+    const { name } = caller
+    if (mayCall(caller, needed) || (scope === 'register' && caller.scopes.has('register:*'))) return
     throw new Problem(403, `the caller lacks the scope "${needed}"`, {
       who: name,
       headers: {
@@ -84,6 +84,14 @@ export class Auth {
     })
   }
 }
+
+/** Whether a caller has a scope, as the settings write it. */
+export function mayCall({ scopes }: AdminCaller, scope: string): boolean {
+  return scopes.has('admin') || scopes.has(scope)
+}
+
+const LOCAL: AdminCaller = { name: 'local', scopes: new Set(['admin']) }
+const OPEN: AdminCaller = { name: 'open', scopes: new Set() }
 
 /** Nobody knows the caller: `authorization` is none of the tokens, and names nobody. */
 export function unknownCaller(authorization: string | undefined): Problem {

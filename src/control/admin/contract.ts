@@ -2,6 +2,7 @@
 import type { AddressRules } from '../../core/addresses.ts'
 import type { CallLine } from '../../core/call-line.ts'
 import type { CallOrder, CallQuery } from '../calls/call-history.ts'
+import type { LiveEvent } from '../../core/live.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Scope } from './auth.ts'
 import type { ExplainRequest, PurgeRequest } from './bodies.ts'
@@ -36,6 +37,29 @@ export interface AdminParts {
   followCalls?(follow: (line: CallLine) => void): void
   /** The state of a pool's traffic; undefined where it is unknown. */
   traffic(pool: string): PoolTrafficView | undefined
+  /** What followers of the events are told besides the pools. Left out: nothing. */
+  readonly live?: LiveSource
+  /** A file of the dashboard, by its name; undefined: there is none. Left out: there is no dashboard. */
+  page?(name: string): Promise<PageFile | undefined>
+}
+
+export interface PageFile {
+  readonly contentType: string
+  readonly body: Uint8Array
+  /** Its entity tag, with the quotes. */
+  readonly etag: string
+}
+
+/** Asked only while somebody follows the events. */
+export interface LiveSource {
+  /** What can be read at once. */
+  state(): readonly LiveEvent[]
+  /** What has to be collected from the workers. */
+  counts(): Promise<readonly LiveEvent[]>
+  /** The newest lines of the log, in JSON. */
+  past(): readonly string[]
+  /** Calls the listener with each further line; returns how to end that. */
+  follow(listener: (line: string) => void): () => void
 }
 
 /** A route, and the pools that its calls go to. */
@@ -72,7 +96,12 @@ export interface AdminRequest {
 
 export type AdminReply =
   | { readonly status: number; readonly json: unknown }
-  | { readonly status: number; readonly contentType: string; readonly text: string }
+  | {
+      readonly status: number
+      readonly contentType: string
+      readonly text: string | Uint8Array
+      readonly headers?: Readonly<Record<string, string>>
+    }
 
 export interface AdminRoute {
   readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'

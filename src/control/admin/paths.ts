@@ -29,10 +29,10 @@ const ID: Grammar = {
   pattern: ID_PATTERN,
   what: 'a backend id has 1 to 128 characters of A-Z a-z 0-9 . _ : -',
 }
-/** Of Kubernetes: a DNS label, and the name of a metric. */
+/** Of Kubernetes: a DNS label, and the name of a metric; and a file of the dashboard. */
 const WORD: Grammar = {
   pattern: /^[A-Za-z0-9][A-Za-z0-9_.-]{0,252}$/,
-  what: 'namespaces and metrics have letters, digits, "_", "-" and "."',
+  what: 'namespaces, metrics and files have letters, digits, "_", "-" and "."',
 }
 
 /** As the settings name it, `*` included. */
@@ -46,6 +46,7 @@ const GRAMMARS: Readonly<Record<string, Grammar>> = {
   route: ROUTE,
   id: ID,
   tenant: TENANT,
+  file: WORD,
   namespace: WORD,
   metric: WORD,
 }

@@ -8,18 +8,27 @@ import type { HostPort } from '../../core/addresses.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import { PROBLEM_TYPE } from '../../core/problem.ts'
-import { BufferList } from '../../lib/buffer-list.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { http } from '../../lib/http.ts'
-import { parseJson } from '../../lib/json-list.ts'
+import { encodeEvent } from '../../lib/sse.ts'
 import type { ServerTls } from '../../lib/tls/material.ts'
 import { type HandshakeOutcome, TlsTerminator } from '../../lib/tls/terminator.ts'
 import { Wheel } from '../../lib/wheel.ts'
+import { COMMON_HEADERS, readJson, write } from './answering.ts'
 import { audited } from './audit.ts'
-import { Auth, type Identify, listenRefusal, type TokenSettings, unknownCaller } from './auth.ts'
+import {
+  type AdminCaller,
+  Auth,
+  type Identify,
+  listenRefusal,
+  mayCall,
+  type TokenSettings,
+  unknownCaller,
+} from './auth.ts'
 import { Connections } from './connections.ts'
 import type { AdminContext, AdminReply, AdminRoute } from './contract.ts'
-import { EventHub } from './events.ts'
+import { type EncodedEvent, EventHub } from './events.ts'
+import { LiveFeed } from './feed.ts'
 import { checkAuthorizations, checkHosts, guard } from './guard.ts'
 import { type Match, match, targetOf } from './paths.ts'
 import { presentEvents, publishPool } from './pool-events.ts'
@@ -61,11 +70,11 @@ const LIMITS = {
   requireHostHeader: false,
 }
 const MAX_CONNECTIONS = 256
-const COMMON_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
 
 export class AdminServer {
   readonly events: EventHub
   readonly #options: AdminOptions
+  readonly #feed: LiveFeed | undefined
   readonly #server: Server
   readonly #connections: Connections
   readonly #terminator: TlsTerminator
@@ -80,7 +89,10 @@ export class AdminServer {
     this.#settings = options.settings
     this.#auth = authOf(options.settings)
     const { clock, log } = options
-    this.events = new EventHub({ clock, log, present: () => presentEvents(options) })
+    this.events = new EventHub({ clock, log, present: () => this.#present() })
+    const { live } = options.parts
+    const send = this.events.send.bind(this.events)
+    this.#feed = live && new LiveFeed({ clock, log, live, send })
     options.parts.followCalls?.((line) => this.events.publish('call', line))
     const serve = (request: IncomingMessage, response: ServerResponse): void => {
       this.#serve(request, response).catch((error: unknown) => this.#failed(request, response, error))
@@ -140,6 +152,7 @@ export class AdminServer {
   /** Lets running answers finish for two seconds at most. */
   async close(): Promise<void> {
     this.#unfollow?.()
+    this.#feed?.close()
     this.events.close()
     this.#terminator.cut()
     this.#wheel.close()
@@ -155,6 +168,11 @@ export class AdminServer {
   backendChanged(event: { readonly pool: string }): void {
     this.events.publish('backend', event)
     publishPool(this.events, this.#options, event.pool)
+  }
+
+  #present(): readonly EncodedEvent[] {
+    const known = presentEvents(this.#options).map((event) => ({ text: encodeEvent(event) }))
+    return [...known, ...(this.#feed?.present() ?? [])]
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -174,15 +192,17 @@ export class AdminServer {
     const { route, params } = match(method, url.path)
     const writes = method !== 'GET'
     this.#guard(request, route)
-    const who = await this.#authorized(request, { route, params })
+    const caller = await this.#authorized(request, { route, params })
     if (route.scope !== 'open') this.#connections.markAuthenticated(request.socket)
     const { answer } = route
     if (answer === 'events') {
-      this.events.attach(response)
+      const { name, scopes } = caller
+      const first = { event: 'caller', data: { name, scopes: [...scopes] } }
+      this.events.attach(response, (scope) => mayCall(caller, scope), [first])
       return undefined
     }
     const peer = request.socket.remoteAddress
-    return audited(this.#options.log, { route, params, who, peer }, async () => {
+    return audited(this.#options.log, { route, params, who: caller.name, peer }, async () => {
       const body = writes ? await readJson(request, route.maxBodyBytes ?? BODY_BYTES) : undefined
       const asked = { params, query: url.query, body }
       const reply = await this.#inTime(answer(asked, this.#options))
@@ -211,8 +231,8 @@ export class AdminServer {
     )
   }
 
-  /** Names the caller for the log; throws 401 or 403. */
-  async #authorized(request: IncomingMessage, { route, params }: Match): Promise<string> {
+  /** The caller; throws 401 or 403. */
+  async #authorized(request: IncomingMessage, { route, params }: Match): Promise<AdminCaller> {
     const auth = this.#auth
     const open = auth.withoutCredentials(route.scope, request.socket.remoteAddress)
     if (open !== undefined) return open
@@ -221,7 +241,7 @@ export class AdminServer {
     if (!holder) throw unknownCaller(authorization)
     if (holder instanceof GatewayError) throw holder
     auth.authorize(holder, route.scope, params['pool'])
-    return holder.name
+    return holder
   }
 
   async #inTime(answer: AdminReply | Promise<AdminReply>): Promise<AdminReply> {
@@ -293,33 +313,6 @@ function headersOf({ detail: { fields = [] } }: GatewayError): Record<string, st
   return Object.fromEntries(
     fields.flatMap((name, i) => (i % 2 === 0 ? [[name, fields[i + 1] as string]] : [])),
   )
-}
-
-function write(request: IncomingMessage, response: ServerResponse, reply: AdminReply): void {
-  const isJson = 'json' in reply
-  const body = Buffer.from(isJson ? `${JSON.stringify(reply.json)}\n` : reply.text)
-  response.writeHead(reply.status, {
-    ...COMMON_HEADERS,
-    'content-type': isJson ? 'application/json' : reply.contentType,
-    'content-length': body.length,
-  })
-  response.end(request.method === 'HEAD' ? undefined : body)
-}
-
-async function readJson(request: IncomingMessage, maxBytes: number): Promise<unknown> {
-  const tooLarge = new Problem(413, `the body is larger than ${maxBytes} bytes`)
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge
-  const list = new BufferList()
-  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    list.push(chunk)
-    if (list.length > maxBytes) throw tooLarge
-  }
-  if (list.length === 0) return undefined
-  try {
-    return parseJson(list.joined())
-  } catch (error) {
-    throw new Problem(400, `the body is not JSON: ${(error as Error).message.slice(0, 200)}`)
-  }
 }
 
 function listenError(error: NodeJS.ErrnoException, { host, port }: HostPort): Error {

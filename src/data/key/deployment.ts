@@ -244,12 +244,17 @@ export class Deployments {
     return [...(this.#pools.get(pool)?.keys() ?? [])].filter((model) => model !== '')
   }
 
+  /** Everything that is known to be deployed, or that calls have named. */
+  all(): readonly Deployment[] {
+    return [...this.#pools.values()].flatMap((models) => [...models.values()])
+  }
+
   /** Adopts what other gateways have learnt. */
   async poll(): Promise<void> {
     this.revision++
     const { shared } = this.#options
     if (!shared) return
-    const all = [...this.#pools.values()].flatMap((models) => [...models.values()])
+    const all = this.all()
     const mine = all.filter(({ isShared }) => isShared)
     const before = mine.map(({ stamp }) => stamp)
     await Promise.all(all.filter(({ isShared }) => !isShared).map((own) => this.#settle(own)))

@@ -1,6 +1,7 @@
 /** Counts what the cache has done for each model since the start, for `GET /api/v1/cache/stats`. */
 import type { Observer } from '../../core/observer.ts'
-import { outcomeLabel, type RowCounts } from '../../core/reply.ts'
+import { outcomeLabel } from '../../core/reply.ts'
+import type { RowCounts } from '../../core/row-counts.ts'
 
 export interface ModelCounts {
   /** Calls by what the cache did: hit, miss, collapsed, partial, bypass, request, stale, none. */

@@ -3,7 +3,8 @@
  * since the last time, so a thread that ends takes hardly anything with it.
  */
 import type { Answered, Observer } from '../../core/observer.ts'
-import { type Outcome, outcomeLabel, type RowCounts, type TokenCounts } from '../../core/reply.ts'
+import { type Outcome, outcomeLabel, type TokenCounts } from '../../core/reply.ts'
+import type { RowCounts } from '../../core/row-counts.ts'
 
 /** What a tenant has used; as plain data for `postMessage`. */
 export interface TenantCounts {

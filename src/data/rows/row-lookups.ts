@@ -3,7 +3,8 @@
  * counted once.
  */
 import type { Digest } from '../../core/key.ts'
-import type { Reply, RowCounts } from '../../core/reply.ts'
+import type { Reply } from '../../core/reply.ts'
+import type { RowCounts } from '../../core/row-counts.ts'
 import type { Row } from '../../protocol/protocol.ts'
 import type { Entry } from '../cache/entry.ts'
 

@@ -3,7 +3,8 @@
  * and adds the facts for Cache-Status. If the reply cannot be given in the caller's form, the call is forwarded by itself.
  */
 import type { Observer } from '../../core/observer.ts'
-import type { Answer, Outcome, Reply, RowCounts } from '../../core/reply.ts'
+import type { Answer, Outcome, Reply } from '../../core/reply.ts'
+import type { RowCounts } from '../../core/row-counts.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Awaitable } from '../../lib/deferred.ts'
 import type { RowAnswer } from '../../protocol/protocol.ts'
