@@ -103,6 +103,7 @@ export function createMetrics(worker = 0): Metrics {
   // A counter that appears with its first event has no increase then: alerts would miss it.
   for (const cause of ['crash', 'hang']) count('infergate_worker_exits_total', { cause }, 0)
   for (const outcome of ['applied', 'refused']) count('infergate_config_reloads_total', { outcome }, 0)
+  for (const at of ['queue', 'output']) count('infergate_access_log_lines_lost_total', { at }, 0)
 
   return {
     answered(call) {

@@ -70,6 +70,9 @@ describe('a changed YAML', () => {
     expect(text).toMatch(/refused reload: .*infergate\.yaml:9:5: .*cahce.*cache/)
     expect(await who()).toBe('one')
     expect(await gateway.metric('infergate_config_reloads_total', { outcome: 'refused' })).toBeGreaterThan(0)
+    expect(await gateway.metric('infergate_config_last_reload_successful')).toBe(0)
+    expect(await gateway.metric('infergate_problems', { part: 'config' })).toBe(1)
+    expect(await gateway.metric('infergate_ready')).toBe(1)
   })
 
   it('that is wrong on SIGHUP is refused as well', async () => {

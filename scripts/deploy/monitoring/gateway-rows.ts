@@ -139,6 +139,10 @@ export const GATEWAY_ROWS: readonly Row[] = [
         queries: [
           { expr: rate('instance', 'infergate_log_lines_lost_total', IN), legend: '{{instance}}' },
           {
+            expr: rate('instance, at', 'infergate_access_log_lines_lost_total', IN),
+            legend: 'access log of {{instance}}: {{at}}',
+          },
+          {
             expr: rate(
               'route, outcome',
               'infergate_prediction_log_records_total',

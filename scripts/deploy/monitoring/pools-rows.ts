@@ -1,7 +1,7 @@
 /** What the board shows of pools, their queues and scaling. */
 
 import type { Row } from './panels.ts'
-import { POOL, quantile, quantiles, rate } from './queries.ts'
+import { POOL, quantile, quantiles, ROUTE, rate } from './queries.ts'
 
 export const POOLS_ROWS: readonly Row[] = [
   {
@@ -103,6 +103,17 @@ export const POOLS_ROWS: readonly Row[] = [
         queries: [
           { expr: `max by (pool) (infergate_pool_panic{${POOL}})`, legend: '{{pool}} panic' },
           { expr: `max by (pool) (infergate_pool_failing{${POOL}})`, legend: '{{pool}} failing' },
+        ],
+      },
+      {
+        title: 'Weights of splits',
+        description: 'In force, of routes whose calls are spread over several pools.',
+        unit: 'short',
+        queries: [
+          {
+            expr: `max by (route, pool) (infergate_route_weight{${ROUTE}})`,
+            legend: '{{route}} {{pool}}',
+          },
         ],
       },
       {

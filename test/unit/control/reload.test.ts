@@ -107,11 +107,13 @@ test('settings that cannot be applied are refused', async () => {
   const apply = () => {
     throw new Error('the listener would be open to the network')
   }
-  const { reload } = await start({ apply })
+  let refused = 0
+  const { reload } = await start({ apply, refused: () => refused++ })
   writeFileSync(file, text({ port: 1, limit: 2 }))
   await eventually(() =>
     expect(reload.reasons).toEqual(['config: refused reload: the listener would be open to the network']),
   )
+  expect(refused).toBe(1)
   expect(reload.settings).toEqual({ port: 1, limit: 1 })
 })
 
