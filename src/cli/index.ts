@@ -32,6 +32,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   scale: async () => (await import('./scale.ts')).scaleCommand(),
   'model-server': async () => (await import('./model-server.ts')).modelServerCommand(),
   bench: async () => (await import('./bench.ts')).benchCommand(),
+  completion: async () => (await import('./completion.ts')).completionCommand(),
 }
 
 /** Runs one command; sets the exit code and never throws. */
@@ -64,9 +65,10 @@ function unwritten({ code, message }: NodeJS.ErrnoException): void {
   process.stderr.write(`infergate: the output cannot be written: ${message}\n`)
 }
 
-/** The command of that name; all commands where there is none, for help and suggestions. */
+/** The command of that name; all commands where there is none, for help and suggestions, and for the one that is about all. */
 function commandsFor(name: string | undefined): readonly (() => Promise<Command>)[] {
-  const one = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  const isOne = name !== undefined && name !== 'completion' && Object.hasOwn(COMMANDS, name)
+  const one = isOne ? COMMANDS[name] : undefined
   return one ? [one] : Object.values(COMMANDS)
 }
 
