@@ -12,6 +12,7 @@ Examples:
   $ infergate serve                                      an embedded model, nothing else needed
   $ infergate serve --upstream http://127.0.0.1:8501     a cache in front of a model server you have
   $ infergate serve --config infergate.yaml              routes, pools and tiers from YAML
+  $ infergate init http://127.0.0.1:8501                 writes a commented YAML for servers you have
   $ infergate check infergate.yaml                       what the YAML means, or what is wrong with it
 
 Exit codes: 0 fine; 1 a mistake in the command or its input, or an output that cannot be written; 2 a fault of infergate.`
@@ -19,6 +20,7 @@ Exit codes: 0 fine; 1 a mistake in the command or its input, or an output that c
 /** In the order in which help lists them. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve.ts')).serveCommand(),
+  init: async () => (await import('./init/init.ts')).initCommand(),
   check: async () => (await import('./check.ts')).checkCommand(),
   explain: async () => (await import('./explain.ts')).explainCommand(),
   backends: async () => (await import('./backends.ts')).backendsCommand(),
@@ -30,6 +32,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   scale: async () => (await import('./scale.ts')).scaleCommand(),
   'model-server': async () => (await import('./model-server.ts')).modelServerCommand(),
   bench: async () => (await import('./bench.ts')).benchCommand(),
+  completion: async () => (await import('./completion.ts')).completionCommand(),
 }
 
 /** Runs one command; sets the exit code and never throws. */
@@ -62,9 +65,10 @@ function unwritten({ code, message }: NodeJS.ErrnoException): void {
   process.stderr.write(`infergate: the output cannot be written: ${message}\n`)
 }
 
-/** The command of that name; all commands where there is none, for help and suggestions. */
+/** The command of that name; all commands where there is none, for help and suggestions, and for the one that is about all. */
 function commandsFor(name: string | undefined): readonly (() => Promise<Command>)[] {
-  const one = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  const isOne = name !== undefined && name !== 'completion' && Object.hasOwn(COMMANDS, name)
+  const one = isOne ? COMMANDS[name] : undefined
   return one ? [one] : Object.values(COMMANDS)
 }
 
