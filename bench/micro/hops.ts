@@ -36,6 +36,7 @@ const nobody: Observer = {
   attempted() {},
   failed() {},
   retried() {},
+  fellBack() {},
   hedged() {},
   waited() {},
   tier() {},

@@ -3,7 +3,6 @@
  * pools or weights for the route than it did when they were changed.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { poolsOf } from '../config/route-pools.ts'
 import type { RouteSettings, Settings } from '../config/schema.ts'
 import type { RouteTraffic } from '../control/admin/contract.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -68,7 +67,9 @@ export class RouteWeights {
     if (!split) throw refused(`the route "${name}" has one pool: give it a split in the YAML`)
     const unknown = Object.keys(given).find((pool) => !split.some((weighted) => weighted.pool === pool))
     if (unknown !== undefined)
-      throw refused(`the route "${name}" has no pool "${unknown}"; it has ${poolsOf(route).join(', ')}`)
+      throw refused(
+        `the route "${name}" has no pool "${unknown}"; it has ${split.map(({ pool }) => pool).join(', ')}`,
+      )
     const weights = { ...this.#weightsOf(route), ...given }
     if (Object.values(weights).every((weight) => weight === 0))
       throw refused(`one weight at least must be over 0, or the route "${name}" would go nowhere`)

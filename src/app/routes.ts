@@ -12,18 +12,18 @@ import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'
 export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
   const byDefault = settings.auth && (settings.auth.required ? 'required' : 'optional')
   const written = settings.routes.map(
-    ({ auth = byDefault, pool = '', split, sticky, ...route }): Route =>
-      spread(
+    ({ auth = byDefault, pool, split, sticky, fallback, ...route }): Route =>
+      overPools(
         settings,
-        { split, sticky },
+        { pool, split, sticky, fallback },
         {
           ...route,
           ...(auth && { auth }),
           protocols: protocolsOf(route.protocol, custom),
+          pool: '',
           cache: cacheOf(route.cache),
           cors: route.cors && new Cors(route.cors),
           log: route.log && new Sampler(route.log.sample, Math.random),
-          ...inPool(settings, pool),
         },
       ),
   )
@@ -58,21 +58,23 @@ function serverRoutes(first: Route): Route[] {
   return SERVER_PATHS.map((path) => ({ ...first, match: { path }, models: 'any' }))
 }
 
-/** The route with its split, if it has one. */
-function spread(
+type PoolsOfRoute = { [K in 'pool' | 'split' | 'sticky' | 'fallback']: RouteSettings[K] | undefined }
+
+/** The route as it is for its pool, or with its split. */
+function overPools(
   settings: Settings,
-  { split, sticky = 'input' }: { [K in 'split' | 'sticky']: RouteSettings[K] | undefined },
+  { pool = '', split, sticky = 'input', fallback }: PoolsOfRoute,
   route: Route,
 ): Route {
-  if (!split) return route
-  const weights = Object.fromEntries(split.map(({ pool, weight }) => [pool, weight]))
-  return {
-    ...route,
-    split: {
-      weights: new PoolWeights(weights, sticky),
-      routes: split.map(({ pool }) => ({ ...route, ...inPool(settings, pool) })),
-    },
+  const to = (name: string): Route => {
+    const others = fallback?.filter((other) => other !== name) ?? []
+    const next = others.map((other) => ({ ...route, ...inPool(settings, other) }))
+    return { ...route, ...inPool(settings, name), ...(next.length > 0 && { fallback: next }) }
   }
+  if (!split) return to(pool)
+  const weights = Object.fromEntries(split.map((weighted) => [weighted.pool, weighted.weight]))
+  const routes = split.map((weighted) => to(weighted.pool))
+  return { ...route, split: { weights: new PoolWeights(weights, sticky), routes } }
 }
 
 function inPool({ pools }: Settings, pool: string): Pick<Route, 'pool' | 'keepsHost'> {

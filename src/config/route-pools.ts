@@ -1,6 +1,10 @@
 import type { RouteSettings } from './schema.ts'
 
 /** The pools that calls of a route may go to. */
-export function poolsOf({ pool, split = [] }: Pick<RouteSettings, 'pool' | 'split'>): string[] {
-  return [...(pool === undefined ? [] : [pool]), ...split.map((weighted) => weighted.pool)]
+export function poolsOf({
+  pool,
+  split = [],
+  fallback = [],
+}: Pick<RouteSettings, 'pool' | 'split' | 'fallback'>): string[] {
+  return [...(pool === undefined ? [] : [pool]), ...split.map((weighted) => weighted.pool), ...fallback]
 }

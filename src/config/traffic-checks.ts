@@ -17,6 +17,7 @@ export function trafficIssues(input: unknown, known: readonly string[]): Issue[]
   return (Array.isArray(routes) ? routes : []).flatMap((route: unknown, i) => [
     ...mainPool(route, i, known),
     ...splitPools(route, i, known),
+    ...fallbackPools(route, i, known),
   ])
 }
 
@@ -39,6 +40,20 @@ function splitPools(route: unknown, i: number, known: readonly string[]): Issue[
     const path = ['routes', i, 'split', at, 'pool']
     const name = property(entry, 'pool')
     if (name !== undefined && seen.has(name)) return [problem(path, 'this pool is named already')]
+    seen.add(name)
+    return unknownPool(path, name, known)
+  })
+}
+
+function fallbackPools(route: unknown, i: number, known: readonly string[]): Issue[] {
+  const split = list(property(route, 'split')).map((entry) => property(entry, 'pool'))
+  const own = split.length > 0 ? (split.length === 1 ? split[0] : undefined) : property(route, 'pool')
+  const seen = new Set<unknown>()
+  return list(property(route, 'fallback')).flatMap((name, at) => {
+    const path = ['routes', i, 'fallback', at]
+    if (name !== undefined && name === own)
+      return [problem(path, 'this is the pool that it would stand in for', 'name another pool')]
+    if (seen.has(name)) return [problem(path, 'this pool is named already')]
     seen.add(name)
     return unknownPool(path, name, known)
   })

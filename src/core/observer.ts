@@ -57,6 +57,8 @@ export interface Observer {
     requestId: string,
   ): void
   retried(pool: string, reason: string): void
+  /** A call that a pool could not answer goes to the next one of its route; `pool`: the one that could not. */
+  fellBack(route: string, pool: string, reason: string): void
   /** A hedge was sent beside a late attempt: `won` or `lost`. */
   hedged(pool: string, outcome: string): void
   /** A call waits no longer for a backend; `ms` is undefined where it was not let wait. `ending`: see `WaitEnding`. */

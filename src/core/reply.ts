@@ -108,4 +108,6 @@ export interface Answer {
   readonly outcome: Outcome
   /** The pool whose answer it is; left out: that of its route. */
   readonly pool?: string
+  /** Why that pool has answered, and not the one that the call was for. */
+  readonly fallback?: { readonly from: string; readonly reason: string }
 }

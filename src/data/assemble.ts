@@ -156,7 +156,7 @@ export function assemble(parts: AssemblyParts): Assembly {
   })
   const models = createModelList({ ...parts.backends, ...base, clock })
   const inPool = createPoolPipeline({ ...pipelineParts(parts, base), http, models })
-  const pipeline = createTraffic({ answer: inPool, random: parts.random })
+  const pipeline = createTraffic({ ...parts, answer: inPool })
   const { recorder } = parts
   const ids = new RequestIds()
   const answer = recorder ? recording({ answer: pipeline, recorder, clock }) : pipeline

@@ -4,10 +4,13 @@
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { GatewayError } from '../../src/core/errors.ts'
 import {
   bodyOf,
   createWorld,
+  json,
   predictions,
+  type Scripted,
   type TestGateway,
   type Told,
   WAYS,
@@ -128,5 +131,78 @@ describe('a split whose weights change at any time', () => {
     expect((await world.run(split.ask(bodyOf([1, 2])))).predictions).toEqual([1, 2])
     expect((await world.run(plain.ask(bodyOf([3])))).predictions).toEqual([3])
     expect(world.asked.length).toBe(before)
+  })
+})
+
+type Trouble = 'none' | 'refused' | 'overloaded' | 'noBackend' | '500' | '503' | '429'
+
+/** What a pool answers when it is in trouble. */
+function inTrouble(trouble: Trouble): Scripted | undefined {
+  if (trouble === 'none') return undefined
+  if (trouble === 'refused') return new GatewayError('backendRefused', 'refused', { unsent: true })
+  if (trouble === 'overloaded' || trouble === 'noBackend') return new GatewayError(trouble, trouble)
+  return json('{"error": "x"}', [], Number(trouble))
+}
+
+describe('fallbacks, whatever becomes of pools and weights', () => {
+  const trouble = fc.constantFrom<Trouble>(
+    'none',
+    'none',
+    'refused',
+    'overloaded',
+    'noBackend',
+    '500',
+    '503',
+    '429',
+  )
+  const happenings = fc.array(
+    fc.oneof(
+      { weight: 8, arbitrary: ask },
+      {
+        weight: 3,
+        arbitrary: fc.record({ do: fc.constant('break' as const), pool: fc.constantFrom(...POOLS), trouble }),
+      },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('weigh' as const), weights }) },
+    ),
+    { minLength: 10, maxLength: 60 },
+  )
+
+  it('the first pool that has or can give the answer gives it, and its answers are found under it alone', async () => {
+    await fc.assert(
+      fc.asyncProperty(weights, happenings, async (first, history) => {
+        const troubles = new Map<string, Trouble>()
+        const world = createWorld({
+          gateways: 2,
+          split: { weights: first, sticky: 'input' },
+          fallback: ['v3', 'v1'],
+          script: ({ pool, caller, instances }) =>
+            inTrouble(troubles.get(pool) ?? 'none') ??
+            predictions(instances.map((value) => `${pool} ${caller} ${value}`)),
+        })
+        const kept = new Set<string>()
+        for (const step of history) {
+          if (step.do === 'break') troubles.set(step.pool, step.trouble)
+          if (step.do === 'weigh') for (const gateway of world.gateways) gateway.weights?.change(step.weights)
+          if (step.do !== 'ask') continue
+          const { at, by, way, rows } = step
+          const gateway = world.gateways[at] as TestGateway
+          const headers = by === '' ? [] : ['authorization', by]
+          const { pool: chosen } = await gateway.explain(spelled(step), { headers })
+          const order = [...new Set([chosen, 'v3', 'v1'])]
+          const named = (pool: string) => rows.map((value) => `${pool} ${by} ${value}`)
+          const isThere = (pool: string) =>
+            (troubles.get(pool) ?? 'none') === 'none' || named(pool).every((row) => kept.has(row))
+          const wanted = order.find(isThere)
+          const told = await world.run(gateway.ask(spelled(step), { headers, way }))
+          if (wanted === undefined) {
+            expect(told.status).toBeGreaterThanOrEqual(429)
+            continue
+          }
+          expect(told.predictions).toEqual(named(wanted))
+          for (const row of named(wanted)) kept.add(row)
+        }
+      }),
+      { numRuns: 60 },
+    )
   })
 })

@@ -6,6 +6,7 @@ export const silentObserver: Observer = {
   attempted() {},
   failed() {},
   retried() {},
+  fellBack() {},
   hedged() {},
   waited() {},
   tier() {},

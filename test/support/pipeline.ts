@@ -156,6 +156,8 @@ export interface WorldOptions {
     /** The first gateway that has it; those before have `main` alone. Left out: all have it. */
     readonly from?: number
   }
+  /** Pools that answer when the first cannot. */
+  readonly fallback?: readonly string[]
 }
 
 export const json = (text: string, headers: RawPairs = [], status = 200): Reply => ({
@@ -182,7 +184,10 @@ export function createWorld(options: WorldOptions = {}): World {
     ),
     script: options.script ?? (({ instances }) => predictions(instances)),
     deploy(evidence) {
-      const pools = Object.keys(options.split?.weights ?? { main: 1 })
+      const pools = new Set([
+        ...Object.keys(options.split?.weights ?? { main: 1 }),
+        ...(options.fallback ?? []),
+      ])
       for (const { deployments } of world.gateways)
         for (const pool of pools) deployments.learn({ pool, model: 'm', evidence, versions: [evidence] })
     },
@@ -259,9 +264,13 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
   }
   const split = options.split && place >= (options.split.from ?? 0) ? options.split : undefined
   const weights = split && new PoolWeights(split.weights, split.sticky)
-  const inPools = weights?.pools.map((pool) => ({ ...main, pool }))
+  const to = (pool: string) => {
+    const others = options.fallback?.filter((other) => other !== pool) ?? []
+    const fallback = others.map((other) => ({ ...main, pool: other }))
+    return { ...main, pool, ...(fallback.length > 0 && { fallback }) }
+  }
   const route = createRouter([
-    weights && inPools ? { ...main, pool: '', split: { weights, routes: inPools } } : main,
+    weights ? { ...main, pool: '', split: { weights, routes: weights.pools.map(to) } } : to('main'),
   ])
   const auth = options.keys && authenticating(options.keys, options.tenants, clock)
   const live = { route, maxBodyBytes: 1024 * 1024, trusted: new BlockList(), scheme: 'http' as const, auth }

@@ -6,7 +6,7 @@ import { cors } from './cors.ts'
 import type { PartName } from './custom-parts.ts'
 import { count, duration, nameOf, orElse } from './fields.ts'
 import { predictionLog } from './prediction-log.ts'
-import { split, sticky } from './traffic.ts'
+import { fallback, split, sticky } from './traffic.ts'
 
 const PATTERN_HINT =
   'expected a path that begins with /, with * for one or more characters, such as /v1/models/*'
@@ -96,6 +96,11 @@ const pools = {
       ),
     '`input`, where there is a split',
   ),
+  fallback: fallback
+    .exactOptional()
+    .describe(
+      'Pools that answer, in this order, when the first has no backend, no place or no time left, fails after its retries, or refuses the call for a limit of its own. Their answers are kept as theirs.',
+    ),
 }
 
 /** Who may make the calls of a route. */

@@ -22,4 +22,6 @@ export const split = z
     if (pools.every(({ weight }) => weight === 0)) refuse(ctx, 'one weight at least must be over 0')
   })
 
+export const fallback = z.array(z.string()).min(1).max(8)
+
 export const sticky = z.enum(['input', 'caller', 'none'])

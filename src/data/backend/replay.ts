@@ -1,8 +1,11 @@
+/** How much of a body is kept. */
+export const REPLAY_BYTES = 1024 * 1024
+
 /**
  * A request body that can be sent twice. It is forwarded as it arrives, and kept up to a bound, so that a call that streams
  * can still be sent to another backend when the first one fails early.
  */
-export class Replay {
+export class Replay implements AsyncIterable<Uint8Array> {
   readonly #source: AsyncIterator<Uint8Array>
   readonly #maxBytes: number
   #kept: Uint8Array[] | undefined = []
@@ -33,6 +36,10 @@ export class Replay {
       this.#keep(next.value)
       if (turn === this.#turn) yield next.value
     }
+  }
+
+  [Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    return this.read()
   }
 
   #keep(chunk: Uint8Array): void {

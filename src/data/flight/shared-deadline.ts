@@ -12,3 +12,26 @@ export interface SharedDeadline {
   /** Set while the load waits for a place: called when `share` has changed. */
   onPromoted?: (() => void) | undefined
 }
+
+/** The same, but so many milliseconds earlier. */
+export class ReservedDeadline implements SharedDeadline {
+  readonly #until: SharedDeadline
+  readonly #reservedMs: number
+
+  constructor(until: SharedDeadline, reservedMs: number) {
+    this.#until = until
+    this.#reservedMs = reservedMs
+  }
+
+  get deadline(): number {
+    return this.#until.deadline - this.#reservedMs
+  }
+
+  get isJoined(): boolean {
+    return this.#until.isJoined === true
+  }
+
+  get share(): TenantShare | undefined {
+    return this.#until.share
+  }
+}

@@ -1,7 +1,7 @@
 /** The header fields that tell a client what happened to its call: Cache-Status (RFC 9211), Age, Proxy-Status (RFC 9209). */
 import type { RawPairs } from '../../core/call.ts'
 import type { GatewayError } from '../../core/errors.ts'
-import type { Outcome } from '../../core/reply.ts'
+import type { Answer, Outcome } from '../../core/reply.ts'
 import { lastOf } from '../../lib/memo.ts'
 
 /** The value of Cache-Status, or undefined where the cache had no part in it. */
@@ -49,6 +49,13 @@ const NONE: RawPairs = []
 
 export function proxyStatus(error: GatewayError): string {
   return `infergate; error=${error.fault.proxyStatus}; details=${quoted(error.message)}`
+}
+
+/** For an answer of another pool than the call was for (RFC 9209, section 2.1.2): no error, since it is a backend's. */
+export function fallbackFields({ pool, fallback }: Answer): RawPairs {
+  if (!fallback || pool === undefined) return NONE
+  const details = quoted(`fallback from ${fallback.from}: ${fallback.reason}`)
+  return ['Proxy-Status', `infergate; next-hop=${token(pool)}; details=${details}`]
 }
 
 function fwdStatus(status: number | undefined): string {

@@ -1,5 +1,6 @@
 /** How the body of a call is taken from its request: whole, or as it arrives. */
 import type { Body, WholeBody } from '../../core/call.ts'
+import { REPLAY_BYTES, Replay } from '../backend/replay.ts'
 import type { HttpExchange } from '../exchange/exchange.ts'
 import { tooLarge } from '../http/body.ts'
 import { MAX_RECORD_BYTES } from '../record/recorder.ts'
@@ -27,3 +28,14 @@ export function bodyOf(
 }
 
 const NOTHING = new Uint8Array(0)
+
+/** A body that streams; where another pool may have to answer, its beginning is kept for that one. */
+export function readAgain(
+  { route, candidates = [] }: Matched,
+  body: AsyncIterable<Uint8Array>,
+): AsyncIterable<Uint8Array> {
+  const hasFallback = [route, ...candidates.map((candidate) => candidate.route)].some(
+    ({ fallback, split }) => fallback ?? split?.routes.some((each) => each.fallback),
+  )
+  return hasFallback ? new Replay(body, REPLAY_BYTES) : body
+}

@@ -62,6 +62,8 @@ export interface Route {
   readonly pool: string
   /** The pools that its calls are spread over. Left out: all go to `pool`. */
   readonly split?: RouteSplit | undefined
+  /** The route as it is for calls to each of the pools that answer when `pool` cannot, in order; left out: there are none. */
+  readonly fallback?: readonly Route[] | undefined
   /** Backends get the Host that the caller sent instead of their own. */
   readonly keepsHost?: boolean | undefined
   /** Milliseconds a caller of this route waits at most: for the whole answer, or for the head of one that streams. */

@@ -67,6 +67,8 @@ export type Pipeline = (
 export interface CallNotes {
   readonly notes: HeadNotes | undefined
   readonly tierMiss: TierMiss | undefined
+  /** The caller was admitted for another pool. */
+  readonly isAdmitted?: boolean
 }
 
 /** The pipeline of a call whose pool is known (`traffic.ts`). */
@@ -76,6 +78,7 @@ export type PoolPipeline = (call: Call, chosen: Chosen, known: CallNotes) => Ans
 type Opening = Chosen &
   Pick<LookupContext, 'call' | 'began'> & {
     readonly tierMiss: TierMiss | undefined
+    readonly isAdmitted: boolean
     /** The decision of the head alone, if it does not settle the route or the pool. */
     readonly open: CacheDecision | undefined
   }
@@ -115,11 +118,11 @@ export function createPoolPipeline(stages: Stages): PoolPipeline {
   function opened(
     call: Call,
     { matched, choice }: Chosen,
-    { notes, tierMiss }: CallNotes,
+    { notes, tierMiss, isAdmitted = tierMiss !== undefined }: CallNotes,
   ): Answer | Awaitable<Answer> {
     const head = notes?.matched
     const open = head && isUnsettled(head) ? decisions.open(call, head, notes) : undefined
-    const opening = { call, matched, choice, began: cache.mark(), tierMiss, open }
+    const opening = { call, matched, choice, began: cache.mark(), tierMiss, isAdmitted, open }
     const decision = decisions.of(call, matched, open ? settledNotes(notes) : notes)
     return decision instanceof Promise
       ? after(decision, (known) => admitted(opening, known))
@@ -128,10 +131,10 @@ export function createPoolPipeline(stages: Stages): PoolPipeline {
 
   /** Admits the call. A `no-cache` beyond the caller's budget is ignored, as if the call had not had it. */
   function admitted(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
-    const { call, matched, tierMiss } = opening
+    const { call, matched, isAdmitted } = opening
     const { directives } = decision
-    // A shared hit was tried: the caller was admitted before the tiers were asked.
-    const verdict = tierMiss ? 'allowed' : admission.admit(...asked(call, directives))
+    // Where a shared hit was tried, before the tiers were asked.
+    const verdict = isAdmitted ? 'allowed' : admission.admit(...asked(call, directives))
     if (verdict === 'allowed') return keyed(opening, decision)
     if (verdict instanceof GatewayError) throw verdict
     const own = decisions.forDirectives(call, matched, { ...directives, noCache: false, ignored: 'no-cache' })
@@ -151,7 +154,7 @@ export function createPoolPipeline(stages: Stages): PoolPipeline {
     const { prefix } = open?.key ?? key
     return body instanceof Chunks
       ? digestedInSteps(opening, decision, body, prefix)
-      : known(opening, decision, body, rawDigest(prefix, body))
+      : digested(knownOf(opening, decision, body, rawDigest(prefix, body)))
   }
 
   function digestedInSteps(
@@ -161,31 +164,7 @@ export function createPoolPipeline(stages: Stages): PoolPipeline {
     prefix: string,
   ): Awaitable<Answer> {
     const digesting = cooperatively(rawDigestSteps(prefix, body), opening.call.signal)
-    return after(digesting, (repeat) => known(opening, decision, body, repeat))
-  }
-
-  function known(
-    { call, matched, choice, began, tierMiss, open }: Opening,
-    { directives, key, revision }: CacheDecision,
-    body: WholeBody,
-    repeat: Digest,
-  ): Answer | Awaitable<Answer> {
-    const { seed } = key as DecisionKey
-    const foundFor = open?.key && { matched, revision, choice }
-    // Written out: spreading an object costs as much as a look-up.
-    return digested({
-      call,
-      matched,
-      choice,
-      directives,
-      body,
-      seed,
-      repeat,
-      foundFor,
-      began,
-      tierMiss,
-      open,
-    })
+    return after(digesting, (repeat) => digested(knownOf(opening, decision, body, repeat)))
   }
 
   function digested(found: Known): Answer | Awaitable<Answer> {
@@ -262,6 +241,30 @@ export function createPoolPipeline(stages: Stages): PoolPipeline {
 }
 
 /** Written out: spreading an object costs as much as a look-up. */
+function knownOf(
+  { call, matched, choice, began, tierMiss, isAdmitted, open }: Opening,
+  { directives, key, revision }: CacheDecision,
+  body: WholeBody,
+  repeat: Digest,
+): Known {
+  const { seed } = key as DecisionKey
+  return {
+    call,
+    matched,
+    choice,
+    directives,
+    body,
+    seed,
+    repeat,
+    foundFor: open?.key && { matched, revision, choice },
+    began,
+    tierMiss,
+    isAdmitted,
+    open,
+  }
+}
+
+/** The same. */
 function contextOf(
   { call, matched, directives, body, seed, repeat, foundFor, began }: Known,
   plan: Plan,

@@ -37,6 +37,8 @@ export interface AttemptContext {
   readonly permit: Permit
   /** When the call first asked for a permit. */
   readonly startedAt: number
+  /** Until when the backend has the call. */
+  readonly until: SharedDeadline
   readonly idleTimeoutMs?: number | undefined
   /** The backend gets the caller's Host. */
   readonly keepsHost: boolean
@@ -91,7 +93,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     this.now = began
     this.#waitedMs = began - startedAt
     this.#stalledBefore = parts.stalled(began)
-    this.#until = request.until ?? call
+    this.#until = at.until
     const left = this.#until.deadline - began
     this.transport = at.transport
     this.url = addressOf(permit.backend, at.transport) ?? mainAddress(permit.backend)

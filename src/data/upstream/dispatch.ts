@@ -13,15 +13,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Transport } from '../../core/backend.ts'
 import { type Call, isWhole } from '../../core/call.ts'
+import { GatewayError } from '../../core/errors.ts'
 import { type Charge, EVERYBODY, type TenantShare } from '../../core/tenant-share.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Awaitable, Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
 import { isBackendFailure, isDone, type Verdict, verdictOf } from '../../protocol/verdict.ts'
 import type { Permit, PermitRequest } from '../backend/permit.ts'
 import type { BackendPool } from '../backend/pool.ts'
-import { Replay } from '../backend/replay.ts'
+import { REPLAY_BYTES, Replay } from '../backend/replay.ts'
 import { retryDelayMs } from '../balance/limits/retry-budget.ts'
-import type { SharedDeadline } from '../flight/shared-deadline.ts'
+import { ReservedDeadline, type SharedDeadline } from '../flight/shared-deadline.ts'
 import { firstTokenWithin } from '../http/deadlines.ts'
 import { withoutCors } from '../http/headers.ts'
 import { transportOf } from '../http/transport.ts'
@@ -30,9 +31,10 @@ import { Attempt, type AttemptParts, discard, LOSER } from './attempt.ts'
 import { isPure, repeatable, retryAfterMs } from './retry.ts'
 import type { AttemptResult, Dispatch, UpstreamRequest, UpstreamResponse } from './upstream-call.ts'
 
-const REPLAY_BYTES = 1024 * 1024
 /** Where rows and generations share a pool, so many tokens count as a row. */
 const TOKENS_OF_A_ROW = 256
+/** The part of a call's time that is left for a fallback whose pool has not answered lately. */
+const UNKNOWN_RESERVE = 0.1
 /** Shared, so it is replaced and never written to: most calls have one attempt. */
 const NOBODY: number[] = []
 
@@ -88,7 +90,7 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
     // Only a body that is short enough to be in one piece is read for it.
     if (this.#pool.readsPrefix && body instanceof Uint8Array)
       this.prefix = matched.protocol.prefix?.(call, body)
-    this.#until = request.until ?? call
+    this.#until = this.#withReserve(request.until ?? call)
     this.#firstTokenBy = this.#startedAt + (firstTokenWithin(call.headers) ?? Infinity)
     this.signal = request.signal
   }
@@ -121,7 +123,21 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
     if (this.#request.until) this.#request.until.onPromoted = promoted
   }
 
+  /** Until when this pool has the call: what a fallback takes is left for it. */
+  #withReserve(until: SharedDeadline): SharedDeadline {
+    const [next] = this.#matched.route.fallback ?? []
+    if (!next) return until
+    const left = until.deadline - this.#startedAt
+    const usual = this.#parts.pool(next.pool).serviceMs(0.9) ?? left * UNKNOWN_RESERVE
+    return new ReservedDeadline(until, Math.min(usual, left / 2))
+  }
+
   start(): this {
+    if (this.#matched.route.fallback && !this.#hasTime()) {
+      const why = `pool "${this.#pool.name}" takes longer than is left`
+      this.fail(new GatewayError('deadline', why, { unsent: true }))
+      return this
+    }
     this.#pool.deposit(this.#startedAt)
     this.#enter(this.#startedAt)
     return this
@@ -167,6 +183,7 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
       transport: this.transport,
       permit,
       startedAt: this.#startedAt,
+      until: this.#until,
       idleTimeoutMs: this.#matched.route.idleTimeout,
       keepsHost: this.#matched.route.keepsHost === true,
       protocol: this.#matched.protocol,

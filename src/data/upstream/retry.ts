@@ -12,6 +12,11 @@ export function isPure({ route, target }: Matched): boolean {
 /** Methods of which several requests have the effect of one (RFC 9110, section 9.2.2; RFC 10008, section 2). */
 const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE', 'QUERY'])
 
+/** The method may be repeated, and the route does not say that repeating a request matters. */
+export function isIdempotent(method: string, { route }: Matched): boolean {
+  return IDEMPOTENT.has(method) && route.pure
+}
+
 /** The method of a call, and how often it was retried. */
 export interface RetryState {
   readonly method: string
@@ -25,8 +30,7 @@ export function repeatable(result: AttemptResult, matched: Matched, { method, tu
     const { fault, detail } = result.failure
     if (fault.retry !== 'other') return false
     // A backend may close a connection just when the next request is sent on it, and the sender cannot tell.
-    const isIdempotent = IDEMPOTENT.has(method) && matched.route.pure
-    return detail.unsent === true || isPure(matched) || isIdempotent
+    return detail.unsent === true || isPure(matched) || isIdempotent(method, matched)
   }
   if (!isPure(matched)) return false
   const { retry } = verdictOf(matched.protocol, result.reply)

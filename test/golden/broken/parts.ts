@@ -36,6 +36,15 @@ export const parts: ReadonlyArray<readonly [name: string, yaml: string, wanted: 
     ['5:11: routes[0].pool: the route has a split already (name its pools in split, and leave pool out)'],
   ],
   [
+    'a fallback to the pool itself, to one twice, and to none',
+    `${POOLS}routes:\n  - { pool: ranker, fallback: [ranker, embedder, embedder, embeder] }\n`,
+    [
+      '5:32: routes[0].fallback[0]: this is the pool that it would stand in for (name another pool)',
+      '5:50: routes[0].fallback[2]: this pool is named already',
+      '5:60: routes[0].fallback[3]: there is no such pool (did you mean "embedder"?)',
+    ],
+  ],
+  [
     'sticky without a split',
     `${POOLS}routes:\n  - pool: ranker\n    sticky: caller\n`,
     ['6:13: routes[0].sticky: the route has no split (leave it out, or write split)'],
