@@ -70,7 +70,7 @@ async function round(url: string, seconds: number, subject: Partial<LoadTestOpti
     ...subject,
   })
   const before = process.cpuUsage()
-  const { sides } = await test.run(() => {})
+  const { sides } = await test.run({ began: () => {}, progressed: () => {} })
   const { user, system } = process.cpuUsage(before)
   const [seen] = sides
   if (!seen) throw new Error('nothing was seen')

@@ -56,8 +56,12 @@ export interface LoadTestResult {
   readonly rounds: readonly (readonly Seen[])[]
 }
 
-/** Hears each time that more is known: the side that is asked, and what it has done by now. */
-export type OnProgress = (side: number, seconds: ReadonlyMap<number, LoadTally>) => void
+export interface LoadTestListener {
+  /** The warm-up is over. */
+  began(): void
+  /** More is known: what the server that is asked has done by now. */
+  progressed(seconds: ReadonlyMap<number, LoadTally>): void
+}
 
 export class LoadTest {
   readonly #options: LoadTestOptions
@@ -76,10 +80,11 @@ export class LoadTest {
   }
 
   /** Rejects when a generator fails. */
-  async run(onProgress: OnProgress): Promise<LoadTestResult> {
+  async run(listener: LoadTestListener): Promise<LoadTestResult> {
     try {
       await this.#warmUp()
-      return this.#options.urls.length > 1 ? await this.#compare(onProgress) : await this.#single(onProgress)
+      listener.began()
+      return this.#options.urls.length > 1 ? await this.#compare(listener) : await this.#single(listener)
     } finally {
       await this.#generators.close()
     }
@@ -91,14 +96,14 @@ export class LoadTest {
     for (const side of this.#options.urls.keys()) await this.#generators.run({ side, plan }, () => {})
   }
 
-  async #single(onProgress: OnProgress): Promise<LoadTestResult> {
+  async #single(listener: LoadTestListener): Promise<LoadTestResult> {
     const { plan } = this.#options
-    const counts = await this.#generators.run({ side: 0, plan }, (seconds) => onProgress(0, seconds))
-    return { sides: [seenIn(counts, plan)], rounds: [] }
+    const counts = await this.#generators.run({ side: 0, plan }, (seconds) => listener.progressed(seconds))
+    return { sides: [this.#seenIn(counts, plan)], rounds: [] }
   }
 
   /** The servers in turn; who is first changes from round to round, so that neither is always behind the other. */
-  async #compare(onProgress: OnProgress): Promise<LoadTestResult> {
+  async #compare(listener: LoadTestListener): Promise<LoadTestResult> {
     const { urls, plan, rounds } = this.#options
     const slice = sliceOf(plan, rounds)
     const seen: Seen[][] = []
@@ -108,13 +113,20 @@ export class LoadTest {
       const inRound = new Array<Seen>(urls.length)
       for (const side of order) {
         const counts = await this.#generators.run({ side, plan: slice }, (seconds) =>
-          onProgress(side, seconds),
+          listener.progressed(seconds),
         )
-        inRound[side] = seenIn(counts, slice)
+        inRound[side] = this.#seenIn(counts, slice)
       }
       seen.push(inRound)
     }
     return { sides: urls.map((_, side) => joined(seen.map((round) => round[side] as Seen))), rounds: seen }
+  }
+
+  /** The last call of a rate is due, and may be answered, before the time is over. */
+  #seenIn({ seconds, busy, ms }: PhaseCounts, plan: PhasePlan): Seen {
+    const planned = plannedMs(plan)
+    const made = this.#isStopped ? Math.min(ms, planned) : planned
+    return { seconds, total: totalOf(seconds.values()), ms: made, busy }
   }
 }
 
@@ -145,10 +157,6 @@ function sliceOf(plan: LoadPlan, rounds: number): PhasePlan {
 
 export function plannedMs(plan: LoadPlan): number {
   return plan.kind === 'open' ? lengthOf(plan.stages) : plan.durationMs
-}
-
-function seenIn({ seconds, busy, ms }: PhaseCounts, plan: PhasePlan): Seen {
-  return { seconds, total: totalOf(seconds.values()), ms: Math.min(ms, plannedMs(plan)), busy }
 }
 
 function totalOf(tallies: Iterable<LoadTally>): LoadTally {

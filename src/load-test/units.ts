@@ -30,7 +30,7 @@ export function formatUs(us: number): string {
 
 /** `0.05 %`, `12.3 %` */
 export function formatShare(share: number): string {
-  return `${Number((100 * share).toPrecision(3))} %`
+  return `${Number((100 * share).toPrecision(4))} %`
 }
 
 /** `0.25`, `12.5`, `1234` */

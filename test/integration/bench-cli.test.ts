@@ -116,8 +116,40 @@ it('credentials come from a file or the environment, and the promises decide the
       authorization: 'Bearer secret-token',
     })
   expect(code).toBe(1)
-  expect(err).toMatch(/^infergate: the service level is broken:\n {2}p50=1us: p50 is .*\n$/)
+  expect(err).toMatch(/^infergate: the service level is broken:\n {2}p50=1us: p50 is .*\n$/m)
   expect(out + err).not.toContain('secret')
+})
+
+it('writes a report with what the admin API said meanwhile', async () => {
+  const pool = { pool: 'p', traffic: { queued: 3 }, backends: [] }
+  const admin = createServer(({ headers }, response) => {
+    response.statusCode = headers.authorization === 'Bearer admin-token' ? 200 : 401
+    response.end(JSON.stringify({ pools: [pool] }))
+  })
+  await once(admin.listen(0, '127.0.0.1'), 'listening')
+  const adminUrl = `http://127.0.0.1:${(admin.address() as AddressInfo).port}`
+  const args = [url, '--input', 'x:FP32', '--duration', '1200ms', '--connections', '1', '--admin', adminUrl]
+  const report = join(folder, 'report.html')
+  const { err, code } = await bench(
+    ...args,
+    '--token-file',
+    file('token', 'admin-token\n'),
+    '--report',
+    report,
+  )
+  const refused = await bench(...args)
+  admin.closeAllConnections()
+  admin.close()
+  expect({ err, code }).toEqual({ err: '', code: 0 })
+  const html = readFileSync(report, 'utf8')
+  expect(html).toContain('aria-label="latency"')
+  expect(html).toContain('queued 3')
+  expect(html).not.toContain('admin-token')
+  expect(refused).toMatchObject({
+    code: 1,
+    out: '',
+    err: expect.stringContaining('give --token-file') as string,
+  })
 })
 
 it('asks a prediction log again', async () => {

@@ -24,7 +24,7 @@ const SCALARS: Readonly<Record<string, number>> = {
 const scalar = (row: number, datatype: string): number => row % (SCALARS[datatype] ?? 2 ** 24)
 
 /** Flat values, nested as the shape of a row has it. */
-export function nested<T>(values: readonly T[], shape: readonly number[]): unknown {
+export function nested(values: readonly unknown[], shape: readonly number[]): unknown {
   const [size = 1, ...inner] = shape
   if (inner.length === 0) return values
   const step = values.length / size

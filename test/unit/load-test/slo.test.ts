@@ -38,7 +38,7 @@ it.each([
   ['ttft.p50=25.1ms, ttft.p99=1ms', ['ttft.p99=1ms: ttft.p99 is 50.0 ms']],
   ['between.p50=1us', ['between.p50=1us: between.p50 is 702 µs']],
   ['errors=10%', []],
-  ['errors=0.05', ['errors=0.05: 9.09 % of the calls failed']],
+  ['errors=0.05', ['errors=0.05: 9.091 % of the calls failed']],
   ['hit=1,rows=100%', []],
   ['rate=11,tokens=30', []],
   ['rate=12,tokens=31', ['rate=12: calls a second: 11', 'tokens=31: tokens a second: 30']],

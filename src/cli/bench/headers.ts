@@ -1,8 +1,8 @@
 /** The header fields that a load test sends. Whatever is on a command line can be read by all users of the machine, so secrets are not taken from there. */
 import { readFileSync } from 'node:fs'
-import { isFieldName, isFieldValue } from '../core/field-syntax.ts'
-import { CREDENTIAL_FIELDS } from '../core/fields.ts'
-import { UserError } from './user-error.ts'
+import { isFieldName, isFieldValue } from '../../core/field-syntax.ts'
+import { CREDENTIAL_FIELDS } from '../../core/fields.ts'
+import { UserError } from '../user-error.ts'
 
 export interface HeaderSources {
   /** `name: value`, from the command line. */

@@ -1,6 +1,6 @@
 /** One line on the terminal that is written over each second while a load test runs. */
-import type { LoadTally } from '../load-test/tally.ts'
-import { formatNumber, formatUs } from '../load-test/units.ts'
+import type { LoadTally } from '../../load-test/tally.ts'
+import { formatNumber, formatUs } from '../../load-test/units.ts'
 
 export interface ProgressOutput {
   readonly isTTY?: boolean
@@ -27,7 +27,7 @@ export function createProgress(
   const write = () => {
     const elapsed = Math.floor((performance.now() - began) / SECOND_MS)
     const total = Number.isFinite(totalMs) ? ` of ${Math.ceil(totalMs / SECOND_MS)}` : ''
-    const text = `${elapsed}${total} s${latest ? `: ${line(latest)}` : ', warming up'}`
+    const text = `${elapsed}${total} s${latest ? `: ${line(latest)}` : ': nothing is counted yet'}`
     output.write(isTerminal ? `\r\x1b[K${text}` : `${text}\n`)
   }
   const tick = setInterval(write, SECOND_MS)

@@ -3,23 +3,23 @@ import { statSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { isIPv4, isIPv6 } from 'node:net'
 import { join } from 'node:path'
-import { requirePackages } from '../lib/optional-packages.ts'
-import type { ClientTls } from '../lib/tls/material.ts'
-import { describeInputs, firstModel, UnreachableError } from '../load-test/describe.ts'
+import { requirePackages } from '../../lib/optional-packages.ts'
+import type { ClientTls } from '../../lib/tls/material.ts'
+import { describeInputs, firstModel, UnreachableError } from '../../load-test/describe.ts'
 import {
   type DialectOptions,
   isGrpcProtocol,
   type LoadProtocol,
   type OpenAiEndpoint,
-} from '../load-test/dialects/dialect.ts'
-import { elementsOfRow, type RowInput } from '../load-test/dialects/input.ts'
-import { inputsOf } from '../load-test/dialects/metadata.ts'
-import type { LoadPlan, LoadTestOptions } from '../load-test/load-test.ts'
-import { flat, type Profile } from '../load-test/profile.ts'
-import { spanOf } from '../load-test/replay.ts'
-import type { Spacing } from '../load-test/schedule.ts'
-import { headersFrom, textOf } from './bench-headers.ts'
-import { UserError } from './user-error.ts'
+} from '../../load-test/dialects/dialect.ts'
+import { elementsOfRow, type RowInput } from '../../load-test/dialects/input.ts'
+import { inputsOf } from '../../load-test/dialects/metadata.ts'
+import { type LoadPlan, type LoadTestOptions, plannedMs } from '../../load-test/load-test.ts'
+import { flat, type Profile } from '../../load-test/profile.ts'
+import { spanOf } from '../../load-test/replay.ts'
+import type { Spacing } from '../../load-test/schedule.ts'
+import { UserError } from '../user-error.ts'
+import { headersFrom, textOf } from './headers.ts'
 
 /** As commander has them. Durations in milliseconds. */
 export interface BenchFlags {
@@ -241,3 +241,42 @@ function isLocal(url: string): boolean {
   const host = hostname.replace(/^\[|\]$/g, '')
   return host === 'localhost' || (isIPv4(host) && host.startsWith('127.')) || (isIPv6(host) && host === '::1')
 }
+
+/** How a test is made, for the report: no header field and no body, which may be secret. */
+export function madeWith({
+  dialect,
+  plan,
+  ...test
+}: LoadTestOptions): (readonly [name: string, value: string])[] {
+  const { protocol, model, rows, overlap, inputs, generation, path } = dialect
+  const shapes = inputs.map(({ name, datatype, shape }) => `${name}:${datatype}:${shape.join('x')}`)
+  const load =
+    plan.kind === 'open' ? plan.stages.map(({ from, to, ms }) => `${from} to ${to} a second in ${ms} ms`) : []
+  const made: readonly (readonly [name: string, value: string | number | undefined])[] = [
+    ['protocol', protocol],
+    ['endpoint', protocol === 'openai' ? generation.endpoint : undefined],
+    ['model', path === undefined ? model : undefined],
+    ['path', path],
+    ['rows a call', rows],
+    ['inputs', shapes.join(', ') || undefined],
+    ['keys', `${test.keys}, Zipf ${test.exponent}, overlap ${overlap}, seed ${test.seed}`],
+    [
+      'loop',
+      plan.kind === 'closed'
+        ? 'closed'
+        : plan.kind === 'open'
+          ? `open, ${plan.spacing}`
+          : `replay, times ${plan.speed}`,
+    ],
+    ['rates', load.length === 0 ? undefined : load.slice(0, MOST_STAGES).join('; ')],
+    ['seconds', plannedMs(plan) / 1000],
+    ['calls at a time', test.connections],
+    ['warm-up', `${test.warmUpMs} ms`],
+    ['time-out', `${test.timeoutMs} ms`],
+    ['generators', `${test.threads}, ${test.driver}`],
+  ]
+  return made.flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)] as const]))
+}
+
+/** Stages of a profile that the report lists. */
+const MOST_STAGES = 20

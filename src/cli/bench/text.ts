@@ -1,7 +1,7 @@
 /** What a load test has found, as a table for people. */
-import type { Ratio } from '../load-test/compare.ts'
-import type { LoadSummary, Percentiles } from '../load-test/summary.ts'
-import { formatNumber, formatShare, formatUs } from '../load-test/units.ts'
+import type { Ratio } from '../../load-test/compare.ts'
+import type { LoadSummary, Percentiles } from '../../load-test/summary.ts'
+import { formatNumber, formatShare, formatUs } from '../../load-test/units.ts'
 
 /** Lines of a name and what is said of it. */
 export function summaryLines(summary: LoadSummary): string[] {
