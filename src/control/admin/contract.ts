@@ -1,8 +1,8 @@
 /** The interfaces of the admin API: its routes, and what it needs from the rest of the gateway. */
 import type { AddressRules } from '../../core/addresses.ts'
 import type { CallLine } from '../../core/call-line.ts'
-import type { CallOrder, CallQuery } from '../calls/call-history.ts'
 import type { LiveEvent } from '../../core/live.ts'
+import type { CallOrder, CallQuery } from '../calls/call-history.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Scope } from './auth.ts'
 import type { ExplainRequest, PurgeRequest } from './bodies.ts'

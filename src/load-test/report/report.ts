@@ -14,7 +14,7 @@ export interface ReportSide {
   readonly notes: readonly string[]
 }
 
-export interface Report {
+export interface BenchReport {
   readonly at: Date
   /** How the test was made, name and value. Nothing secret. */
   readonly options: readonly (readonly [name: string, value: string])[]
@@ -28,7 +28,7 @@ export interface Report {
 }
 
 /** The file's text. */
-export function reportHtml(report: Report): string {
+export function reportHtml(report: BenchReport): string {
   const { at, sides, options, ratios, broken, gateway } = report
   const page = markup`<!doctype html>
 <html lang="en">

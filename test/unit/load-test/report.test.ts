@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import type { Seen } from '../../../src/load-test/load-test.ts'
 import { chart } from '../../../src/load-test/report/chart.ts'
-import { type Report, reportHtml } from '../../../src/load-test/report/report.ts'
+import { type BenchReport, reportHtml } from '../../../src/load-test/report/report.ts'
 import { LoadTally } from '../../../src/load-test/tally.ts'
 
 const HOSTILE = `<img src=x onerror=alert(1)>"'&`
@@ -31,7 +31,7 @@ function seen(...each: readonly (readonly [calls: number, ms: number])[]): Seen 
   return { seconds, total, ms: 1000 * each.length, busy: 0.1 }
 }
 
-const REPORT: Report = {
+const REPORT: BenchReport = {
   at: new Date(0),
   options: [[HOSTILE, HOSTILE]],
   sides: [
