@@ -74,6 +74,11 @@ export const FAMILIES = {
     'pool cause',
     'Ejections of backends from balancing, by cause.',
   ],
+  infergate_fallbacks_total: [
+    'counter',
+    'route pool reason',
+    'Calls that went to another pool of their route, because one could not answer.',
+  ],
   infergate_retries_total: ['counter', 'pool reason', 'Attempts that followed another one of the same call.'],
   infergate_hedges_total: [
     'counter',

@@ -50,10 +50,10 @@ const MAX_MODELS = 256
 const WAIT_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const TIER_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1]
 
-<<<<<<< HEAD
 /** The counters that `count` counts. */
 const COUNTED = [
   'infergate_retries_total',
+  'infergate_fallbacks_total',
   'infergate_backend_ejections_total',
   'infergate_hedges_total',
   'infergate_pool_changes_total',
@@ -73,35 +73,6 @@ const COUNTED = [
   'infergate_model_process_exits_total',
 ] as const satisfies readonly FamilyName<'counter'>[]
 type CountedName = (typeof COUNTED)[number]
-=======
-const COUNTERS = {
-  infergate_fallbacks_total: 'Calls that went to another pool of their route, because one could not answer.',
-  infergate_retries_total: 'Attempts that followed another one of the same call.',
-  infergate_backend_ejections_total: 'Ejections of backends from balancing, by cause.',
-  infergate_hedges_total: 'Second tries sent for a late first one, by which was faster.',
-  infergate_cache_operations_total: 'Operations on cache tiers, by outcome.',
-  infergate_cache_unverified_total:
-    'Values and facts of sealed tiers that nobody with the secret has written.',
-  infergate_cache_rows_total: 'Rows of calls that were answered row by row.',
-  infergate_cache_row_splitting_total:
-    'Changes of whether a model is answered row by row: proved, refused, suspended.',
-  infergate_prediction_log_records_total:
-    'Predictions for the log: written, or not, and why (queue, size, incomplete, unmapped, spool, failed).',
-  infergate_prediction_log_files_total:
-    'Files of prediction logs: published, or tried again because the far side did not take one.',
-  infergate_config_reloads_total: 'Reloads of the settings.',
-  infergate_tls_handshakes_total:
-    'TLS handshakes of clients, by how they ended: ok, http (plain HTTP was sent), late, full (too many at a time), untrusted (the certificate of the client), failed.',
-  infergate_foreign_connections_total:
-    'Connections that were closed without an answer, since they begin in another protocol than HTTP.',
-  infergate_worker_exits_total:
-    'Ends of data workers that nobody asked for: crashed, or ended because they hung.',
-  infergate_model_store_operations_total:
-    'Looks at the stores of embedded models and fetches from them, by outcome.',
-  infergate_model_process_exits_total: 'Ends of embedded model processes that nobody asked for.',
-} as const
-type CounterName = keyof typeof COUNTERS
->>>>>>> 95e4fbe7 (route: further pools answer what the first cannot)
 
 /** `worker`: the number of the data worker in this thread. */
 export function createMetrics(worker = 0): Metrics {

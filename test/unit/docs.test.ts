@@ -70,7 +70,6 @@ describe('metrics.md', () => {
     expect(sorted(written.keys())).toEqual(sorted(named))
   })
 
-<<<<<<< HEAD
   // That a gateway tells exactly these is found out in e2e/pool-status.test.ts.
   test('has their types and labels', () => {
     const known = Object.entries(FAMILIES).map(([name, [type, labels]]) => [
@@ -78,60 +77,6 @@ describe('metrics.md', () => {
       { type, labels: sorted(labels.split(' ').filter(Boolean)) },
     ])
     expect(Object.fromEntries(written)).toEqual(Object.fromEntries(known))
-=======
-  test('has their types and labels', async () => {
-    const metrics = createMetrics()
-    const counts = { hit: 1, join: 1, miss: 1, dup: 1 }
-    metrics.answered({
-      door: 'fast',
-      requestId: 'id',
-      route: 'r',
-      protocol: 'p',
-      status: 503,
-      outcome: { kind: 'none' },
-      ms: 1,
-      fault: 'noBackend',
-      model: 'm',
-      saved: { input: 1, output: 1 },
-    })
-    metrics.attempted('p', 'b', 'ok', 1)
-    metrics.retried('p', 'backendReset')
-    metrics.fellBack('r', 'p', 'failing')
-    metrics.hedged('p', 'won')
-    metrics.tier('redis', 'get', 'hit', 1)
-    metrics.unverified('redis')
-    metrics.rows('m', counts)
-    const tokens = { input: 1, output: 1 }
-    metrics.generated('m', { tokens, firstTokenMs: 1, perTokenMs: 1 })
-    metrics.splitting('p/m', 'proved')
-    metrics.count('infergate_config_reloads_total', { outcome: 'applied' })
-    metrics.count('infergate_model_process_exits_total', { model: 'm' })
-    metrics.count('infergate_model_store_operations_total', {
-      model: 'm',
-      operation: 'look',
-      outcome: 'ok',
-    })
-    metrics.count('infergate_worker_exits_total', { cause: 'crash' })
-    metrics.count('infergate_backend_ejections_total', { pool: 'p', cause: 'slow' })
-    metrics.count('infergate_foreign_connections_total', {})
-    metrics.count('infergate_tls_handshakes_total', { tls: 'server.tls', outcome: 'ok' })
-    metrics.count('infergate_prediction_log_records_total', { route: 'r', outcome: 'written' })
-    metrics.count('infergate_prediction_log_files_total', { to: '/logs', event: 'published' })
-    const { body } = await metrics.expose()
-    const own = body.split('\n').filter((line) => !/infergate_(?:process|nodejs)_/.test(line))
-    const types = own.flatMap((line) => {
-      const [, name, type] = /^# TYPE (\S+) (\S+)/.exec(line) ?? []
-      return name === undefined ? [] : [[name, type] as const]
-    })
-    expect(types.length).toBeGreaterThan(9)
-    for (const [name, type] of types) {
-      const sample = own.find((line) => line.startsWith(name) && line.includes('{')) ?? ''
-      const labels = [...sample.matchAll(/(\w+)="/g)]
-        .map(([, label]) => label)
-        .filter((label) => label !== 'le')
-      expect({ name, ...written.get(name) }).toEqual({ name, type, labels: sorted(labels) })
-    }
->>>>>>> 95e4fbe7 (route: further pools answer what the first cannot)
   })
 })
 

@@ -51,11 +51,12 @@ export function proxyStatus(error: GatewayError): string {
   return `infergate; error=${error.fault.proxyStatus}; details=${quoted(error.message)}`
 }
 
-/** For an answer of another pool than the call was for (RFC 9209, section 2.1.2): no error, since it is a backend's. */
-export function fallbackFields({ pool, fallback }: Answer): RawPairs {
-  if (!fallback || pool === undefined) return NONE
+/** The same, and Proxy-Status of an answer by another pool than the call was for: no error, since it is a backend's (RFC 9209, section 2.1.2). */
+export function answerFields({ outcome, pool, fallback }: Answer): RawPairs {
+  const fields = cacheFields(outcome)
+  if (!fallback || pool === undefined) return fields
   const details = quoted(`fallback from ${fallback.from}: ${fallback.reason}`)
-  return ['Proxy-Status', `infergate; next-hop=${token(pool)}; details=${details}`]
+  return [...fields, 'Proxy-Status', `infergate; next-hop=${token(pool)}; details=${details}`]
 }
 
 function fwdStatus(status: number | undefined): string {

@@ -25,22 +25,13 @@ import { type MemoryHit, noMemoryHit } from '../hits/memory-hit.ts'
 import type { SharedHit } from '../hits/shared-hit.ts'
 import { clientFields } from '../http/headers.ts'
 import { answerToQuery, checkQuery } from '../http/query.ts'
-<<<<<<< HEAD
 import { serverTiming } from '../http/server-timing.ts'
-import { cacheFields } from '../http/status.ts'
+import { answerFields } from '../http/status.ts'
 import { isOpen, type Matched, type OpenMatched } from '../route/routes.ts'
 import { settle, settleSteps } from '../route/settle.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
 import { ArrivedCall, fieldsOf, longestTimeout, timeoutOf } from './arrived-call.ts'
-import { bodyOf } from './call-body.ts'
-=======
-import { cacheFields, fallbackFields } from '../http/status.ts'
-import { isOpen, type Matched, type OpenMatched } from '../route/routes.ts'
-import { settle, settleSteps } from '../route/settle.ts'
-import type { TierMiss } from '../rows/lookup-context.ts'
-import { ArrivedCall, fieldsOf, timeoutOf } from './arrived-call.ts'
 import { bodyOf, readAgain } from './call-body.ts'
->>>>>>> 95e4fbe7 (route: further pools answer what the first cannot)
 import { authenticate, routed } from './identified.ts'
 import { internal, textOf } from './internal-fault.ts'
 import { preflightRoute } from './preflight.ts'
@@ -244,16 +235,11 @@ class RequestHandler implements Timer, Listener<Answer> {
 
   #send(given: Answer): void {
     const answer = answerToQuery(this.#call as ArrivedCall, this.#matched as Matched, given)
-    const { reply, outcome } = answer
+    const { reply } = answer
     if (this.#over) return discard(reply)
     this.#answer = answer
     const common = clientFields(reply)
-<<<<<<< HEAD
-    const own = this.#withTiming(this.#withCors(cacheFields(outcome)))
-=======
-    const told = answer.fallback ? [...cacheFields(outcome), ...fallbackFields(answer)] : cacheFields(outcome)
-    const own = this.#withCors(told)
->>>>>>> 95e4fbe7 (route: further pools answer what the first cannot)
+    const own = this.#withTiming(this.#withCors(answerFields(answer)))
     if (isWholeReply(reply)) {
       sendWhole(this.#exchange, reply, common, own)
       this.#bytesOut = reply.body.length
