@@ -101,6 +101,7 @@ function settings(folder: string, redisPort: number): string {
   writeFileSync(join(folder, 'keys.json'), JSON.stringify(keys))
   return `
 server: { workers: 2 }
+log: { access: { sample: 1%, slow: 150ms } }
 auth: { keysFile: ${join(folder, 'keys.json')}, required: false }
 tenants:
   checkout: { weight: 3, priority: critical }

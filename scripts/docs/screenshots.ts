@@ -36,7 +36,7 @@ const SHOTS: readonly Shot[] = [
   { name: 'scaling-dark', view: 'scaling', scheme: 'dark', width: 1400, height: 700 },
   { name: 'phone', view: 'overview', scheme: 'light', width: 390, height: 780 },
   ...(process.env['ALL_VIEWS']
-    ? (['cache', 'models', 'tenants', 'faults', 'explain'] as const).map((view) => ({
+    ? (['cache', 'models', 'tenants', 'faults', 'calls', 'explain'] as const).map((view) => ({
         name: view,
         view,
         scheme: 'light' as const,

@@ -10,9 +10,8 @@ import type { Certificates } from '../control/certificates/certificates.ts'
 import { DeclaredForms } from '../control/deployments/declared-forms.ts'
 import { Versions } from '../control/deployments/versions.ts'
 import { createProbe } from '../control/health/probe.ts'
-import type { Registry } from '../control/registry/registry.ts'
 import { ALONE } from '../control/scale/alone.ts'
-import type { AddressRules, HostPort } from '../core/addresses.ts'
+import type { HostPort } from '../core/addresses.ts'
 import type { SharedStore } from '../core/shared.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { Delay } from '../lib/delay.ts'
@@ -74,6 +73,7 @@ export class Gateway {
   readonly #tls: LiveTls
   readonly #callers: AdminCallers
   readonly #announcement: Delay
+  readonly #rules = backendRules(() => this.#settings, this.#ownListeners)
   readonly #keyMissing = async (jwks: string) => this.#parts?.credentials.keyMissing(jwks)
   #settings: Settings
   #parts: GatewayParts | undefined
@@ -275,12 +275,10 @@ export class Gateway {
       tls: this.#tls,
       customParts,
     })
-    const rules = backendRules(() => this.#settings, this.#ownListeners)
-    const probe = createProbe(rules)
+    const probe = createProbe(this.#rules)
     const credentials = new GatewayCredentials({ clock, log, random, data, admin: this.#callers })
     const credential = (pool: string) => credentials.ofPool(pool)
-    const tls = this.#tls
-    const seen = { registry, data, clock, log, random, tls, metrics: this.metrics }
+    const seen = { registry, data, clock, log, random, tls: this.#tls, metrics: this.metrics }
     const settings = () => this.#settings
     measurePools(seen, settings)
     const { health, loads, probed } = createProbing({ ...seen, probe, settings, credential })
@@ -296,29 +294,26 @@ export class Gateway {
       },
     })
     const weights = new RouteWeights({ settings: this.#settings, metrics: this.metrics, data })
-    const admin = this.#admin({ registry, rules }, { data, scaling, weights })
+    const admin = this.#admin({ registry, data, scaling, weights })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
-    const sharedLimits = createSharedLimits({ settings: this.#options.settings, data, tls, clock, log })
+    const sharedLimits = createSharedLimits({ ...seen, settings: this.#options.settings })
     const ejections = new Ejections({ ...seen, publish: (event) => admin.backendChanged(event) })
     const kept = { registry, health, loads, versions, discovery, credentials, models, scaleGroup, shared }
     return { data, admin, scaling, weights, sharedLimits, ejections, ...kept }
   }
 
-  #admin(
-    seen: { registry: Registry; rules: AddressRules },
-    around: { data: DataPlanes; scaling: Scaling; weights: RouteWeights },
-  ): AdminServer {
+  #admin(parts: Pick<GatewayParts, 'registry' | 'data' | 'scaling' | 'weights'>): AdminServer {
     return new AdminServer({
       clock: this.#clock,
       log: this.#options.log,
-      ...seen,
+      registry: parts.registry,
+      rules: this.#rules,
       identify: (request) => this.#callers.identify(request),
       settings: adminSettings(this.#settings, this.#token, this.#tls),
       handshake: (outcome) =>
         this.metrics.count('infergate_tls_handshakes_total', { tls: 'admin.tls', outcome }),
       parts: adminParts({
-        ...around,
-        ...seen,
+        ...parts,
         clock: this.#clock,
         lines: this.#options.log.recent,
         metrics: this.metrics,

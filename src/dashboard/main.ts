@@ -8,6 +8,7 @@ import { Store } from './store.ts'
 import { themeSwitch } from './theme.ts'
 import type { Acting, View } from './view.ts'
 import { CacheView } from './view-cache.ts'
+import { CallsView } from './view-calls.ts'
 import { ExplainView } from './view-explain.ts'
 import { FaultsView } from './view-faults.ts'
 import { ModelsView } from './view-models.ts'
@@ -60,6 +61,7 @@ const views: readonly View[] = [
   new TenantsView(acting),
   new ScalingView(),
   new FaultsView(),
+  new CallsView(acting),
   new ExplainView(acting),
 ]
 let shown: View | undefined
@@ -102,10 +104,6 @@ function render(now: number): void {
   )
   setClass(place('ready'), `badge ${gateway.ready ? 'good' : 'bad'}`)
   setText(place('ready'), gateway.ready ? 'ready' : 'not ready')
-  for (const view of views) {
-    const link = links.get(view.id)
-    if (link?.parentElement) link.parentElement.hidden = view.isThere?.(store) === false
-  }
 }
 
 const KINDS = {

@@ -1,4 +1,5 @@
 /** What the page knows of the gateway: the newest event of each kind and name, and how the numbers went of late. */
+import type { CallLine } from '../core/call-line.ts'
 import type {
   BackendTrafficView,
   CallerView,
@@ -22,9 +23,6 @@ export interface Moment {
   readonly stats: StatsView | undefined
 }
 
-/** A call of its own event, where the gateway tells of any. */
-export type NotableCall = Readonly<Record<string, unknown>>
-
 export class Store {
   caller: CallerView | undefined
   gateway: GatewayView | undefined
@@ -44,9 +42,8 @@ export class Store {
   readonly faults = new Map<string, FaultView>()
   /** The newest last. */
   lines: LogLineView[] = []
-  calls: NotableCall[] = []
-  /** Whether the gateway tells of calls, and so can be asked for one. */
-  hasCalls = false
+  /** Slow, failed or sampled ones that have ended since the page was opened. */
+  calls: readonly CallLine[] = []
   readonly #rates = new GrowthRates()
 
   /** Another connection begins with everything again. */
@@ -136,8 +133,7 @@ export class Store {
       this.lines.push(line)
       if (this.lines.length > MAX_LINES) this.lines.splice(0, this.lines.length - MAX_LINES)
     },
-    call: (call: NotableCall) => {
-      this.hasCalls = true
+    call: (call: CallLine) => {
       this.calls = [...this.calls.slice(1 - MAX_CALLS), call]
     },
     gone: ({ event, name = '' }: { event: string; name?: string }) => {

@@ -64,6 +64,12 @@ export class DataTable<T> {
     this.#markSorted()
   }
 
+  sortBy(column: number, isDescending: boolean): void {
+    this.#sort = { column, isDescending }
+    this.#markSorted()
+    this.set(this.#rows)
+  }
+
   set(rows: readonly T[]): void {
     this.#rows = rows
     const sorted = this.#sorted()
@@ -84,17 +90,15 @@ export class DataTable<T> {
       type: 'button',
       text: column.title,
       ...(column.hint === undefined ? {} : { title: column.hint }),
-      on: { click: () => this.#sortBy(at) },
+      on: { click: () => this.#toggle(at) },
     })
     return el('th', { scope: 'col', class: classOf(column) }, button)
   }
 
-  #sortBy(column: number): void {
+  #toggle(column: number): void {
     const isNumber = this.#options.columns[column]?.isNumber === true
     const isSame = this.#sort?.column === column
-    this.#sort = { column, isDescending: isSame ? !this.#sort?.isDescending : isNumber }
-    this.#markSorted()
-    this.set(this.#rows)
+    this.sortBy(column, isSame ? !this.#sort?.isDescending : isNumber)
   }
 
   #markSorted(): void {

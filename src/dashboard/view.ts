@@ -6,8 +6,6 @@ export interface View {
   readonly id: string
   readonly title: string
   readonly element: HTMLElement
-  /** Left out: always there. */
-  readonly isThere?: (store: Store) => boolean
   /** Called while it is shown, a few times a second at most. */
   render(store: Store): void
   /** Called when the colours of the page have changed. */

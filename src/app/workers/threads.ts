@@ -32,6 +32,7 @@ import type { PoolDefaults } from '../settings-mapping.ts'
 import type { SharedFacts } from '../shared-facts.ts'
 import type { LiveTls } from '../tls.ts'
 import { CatchUp } from './catch-up.ts'
+import { factHandlers } from './fact-handlers.ts'
 import { countedOf, type DataStats, mergeStats } from './merge.ts'
 import type { ReportedForm, ToControl, ToWorker, WorkerReport } from './messages.ts'
 import { cleanUpWorker, type SharedState } from './shared-state.ts'
@@ -174,7 +175,7 @@ export class Threads {
   /** True where no worker has the answer any more. */
   async forget(digest: Digest): Promise<boolean> {
     const answers = await Promise.all(
-      this.#rpcs.map((rpc) => rpc.call('forget', digest, FORGET_MS).catch(() => rpc.isEnded)),
+      this.#listening.map(({ rpc }) => rpc.call('forget', digest, FORGET_MS).catch(() => rpc.isEnded)),
     )
     return answers.every(Boolean)
   }
@@ -216,7 +217,7 @@ export class Threads {
 
   /** Resolves when every worker that answers in time has told what tenants have used; never rejects. */
   async tellUsage(): Promise<void> {
-    await Promise.allSettled(this.#rpcs.map((rpc) => rpc.call('tellUsage', undefined, CALL_MS)))
+    await Promise.allSettled(this.#listening.map(({ rpc }) => rpc.call('tellUsage', undefined, CALL_MS)))
   }
 
   async sync(withinMs: number): Promise<void> {
@@ -258,10 +259,6 @@ export class Threads {
     )
   }
 
-  get #rpcs(): readonly WorkerRpc[] {
-    return this.#listening.map(({ rpc }) => rpc)
-  }
-
   #supervisor(worker: number): WorkerSupervisor {
     const { settings, poolDefaults, tls, parts, shared, clock, log, random, inherited } = this.#parts
     return new WorkerSupervisor({
@@ -282,20 +279,7 @@ export class Threads {
     const { epochs, deployments } = facts
     return {
       log: ({ level, event, fields }) => log[level](event, { ...fields, worker }),
-      // The state is read after loading: a purge in between was pushed to the worker before this answer, and the answer
-      // must not undo it.
-      epochs: async (names) => {
-        await epochs.load(names)
-        return names.map((name) => {
-          const epoch = epochs.state(name)
-          if (!epoch) throw new Error(`epoch ${name} was forgotten at once`)
-          return { value: epoch.value, shared: epoch.shared }
-        })
-      },
-      deployment: async ({ pool, model, withinMs }) => {
-        const { token, versions, isStated } = await deployments.loadModel(pool, model, withinMs)
-        return { token, versions, isStated }
-      },
+      ...factHandlers(facts),
       alive: ({ pool, backend }) => alive(pool, backend),
       stated,
       redeployed: ({ pool, model }) => redeployed(pool, model),
