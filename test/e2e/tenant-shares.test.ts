@@ -156,6 +156,9 @@ async function serve(count: number): Promise<void> {
 
 describe('where calls wait', () => {
   it('tenants are served by weight, whatever each has queued before', async () => {
+    const served = () =>
+      gateway.metric('infergate_pool_queue_endings_total', { pool: 'main', ending: 'served' })
+    const before = await served()
     void fill(1000)
     await asked(1)
     for (let call = 0; call < 4; call++) {
@@ -166,8 +169,12 @@ describe('where calls wait', () => {
       void ask('heavy', [1300 + call])
       await queued(call + 5)
     }
+    expect(await gateway.metric('infergate_pool_queue_calls', { pool: 'main' })).toBe(16)
     await serve(16)
     await asked(17)
+    expect(await served()).toBe(before + 16)
+    const waits = await gateway.metric('infergate_pool_queue_wait_seconds_count', { pool: 'main' })
+    expect(waits).toBeGreaterThanOrEqual(before + 16)
     for (let from = 1; from < 17; from += 4)
       expect(order.slice(from, from + 4).filter((row) => row >= 1300)).toHaveLength(3)
   })

@@ -92,9 +92,22 @@ function board(): string[] {
   const read = panels.flatMap(({ title, queries }) =>
     queries.flatMap(({ expr }) => unknownIn(expr, known).map((problem) => `board, ${title}: ${problem}`)),
   )
+  const found = [...read, ...variables()]
   return readFileSync(BOARD, 'utf8') === boardText()
-    ? read
-    : [...read, `${relative(ROOT, BOARD)} is not what scripts/deploy/monitoring says: ${REWRITE}`]
+    ? found
+    : [...found, `${relative(ROOT, BOARD)} is not what scripts/deploy/monitoring says: ${REWRITE}`]
+}
+
+/** What may be chosen above the board are values of labels that the metrics have. */
+function variables(): string[] {
+  const { templating } = JSON.parse(boardText()) as { templating: { list: { definition?: string }[] } }
+  return templating.list.flatMap(({ definition }) => {
+    const [, selector, label] = /^label_values\((.*), (\w+)\)$/.exec(definition ?? '') ?? []
+    if (selector === undefined) return definition === undefined ? [] : [`board: ${definition} has no label`]
+    return unknownIn(`sum by (${label}) (${selector})`, known).map(
+      (problem) => `board, choice of ${label}: ${problem}`,
+    )
+  })
 }
 
 function copies(): string[] {
