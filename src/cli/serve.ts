@@ -16,6 +16,7 @@ import type { HostPort } from '../core/addresses.ts'
 import { systemClock } from '../lib/clock.ts'
 import { INSTALLATION } from '../lib/installation.ts'
 import { createLog, type ProcessLog } from '../obs/log.ts'
+import { logFormatFor } from '../obs/log-text.ts'
 import { takeInheritedSockets } from './inherited-sockets.ts'
 import { UserError } from './user-error.ts'
 
@@ -75,7 +76,8 @@ async function serve(options: Options): Promise<void> {
   const loaded = await load()
   if ('problems' in loaded) throw new UserError(loaded.problems.join('\n'))
   const { settings } = loaded
-  const log = createLog({ level: settings.log.level })
+  const { level, format } = settings.log
+  const log = createLog({ level, format: logFormatFor(format, process.stdout, process.env) })
   warn(log, loaded)
   const gateway = new Gateway({
     settings,

@@ -1,10 +1,11 @@
 /**
- * Writes the log as JSON lines on standard output. When the log cannot be written (a full disk, a closed pipe) lines
+ * Writes the log as JSON lines on standard output, or as text for a person. When the log cannot be written (a full disk, a closed pipe) lines
  * are lost and never a call: the loss is counted and logged once writing works again.
  */
 import { destination, pino } from 'pino'
 import { CREDENTIAL_FIELDS } from '../core/fields.ts'
 import type { Log } from '../core/log.ts'
+import { type ProcessLogFormat, textOfLine } from './log-text.ts'
 import { RecentLines } from './recent-lines.ts'
 
 export type Level = 'debug' | 'info' | 'warn' | 'error'
@@ -32,11 +33,24 @@ const MAX_BUFFERED_BYTES = 8 * 1024 * 1024
 const MAX_LINES_BYTES = MAX_BUFFERED_BYTES / 2
 const CLOSE_MS = 1_000
 
-/** `file`: a path or descriptor; standard output by default. */
-export function createLog(options: { readonly level: Level; readonly file?: string | number }): ProcessLog {
+export interface LogOptions {
+  readonly level: Level
+  /** A path or descriptor; standard output by default. */
+  readonly file?: string | number
+  /** `json` by default. */
+  readonly format?: ProcessLogFormat
+}
+
+export function createLog(options: LogOptions): ProcessLog {
   let { level } = options
   const recent = new RecentLines()
   const sink = openSink(options.file ?? 1, (lines) => logger.warn({ event: 'log.lost', lines }))
+  // As NO_COLOR and the kind of the terminal have it.
+  const isColoured = process.stdout.isTTY && process.stdout.hasColors()
+  const write =
+    options.format === 'text'
+      ? (line: string) => sink.write(textOfLine(line, isColoured))
+      : (line: string) => sink.write(line)
   const logger = pino(
     {
       level: options.level,
@@ -47,7 +61,7 @@ export function createLog(options: { readonly level: Level; readonly file?: stri
     },
     {
       write(line: string) {
-        sink.write(line)
+        write(line)
         recent.add(line)
       },
     },
@@ -72,7 +86,7 @@ export function createLog(options: { readonly level: Level; readonly file?: stri
       let written = 0
       for (const line of lines) {
         if (!sink.hasRoom) break
-        sink.write(`${line}\n`)
+        write(`${line}\n`)
         written++
       }
       return lines.length - written

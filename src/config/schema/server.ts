@@ -103,6 +103,14 @@ export const log = z.strictObject({
     .enum(['debug', 'info', 'warn', 'error'])
     .prefault('info')
     .describe('The least severe line that is written; `debug` writes one line a call.'),
+  format: fixed(
+    z
+      .enum(['auto', 'json', 'text'])
+      .prefault('auto')
+      .describe(
+        '`json`: a JSON object a line. `text`: for people, in colours unless `NO_COLOR` is set. `auto`: text where standard output is a terminal and `CI` is not set.',
+      ),
+  ),
   access: accessLog
     .exactOptional()
     .describe('Write what became of calls, a line a call; without this block nothing is written of them.'),

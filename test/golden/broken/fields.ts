@@ -15,7 +15,7 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
   [
     'an unknown key far from all has all named',
     `log: { colour: red }${REST}`,
-    ['1:8: log: unknown key "colour" (known keys: level, access)'],
+    ['1:8: log: unknown key "colour" (known keys: level, format, access)'],
   ],
   [
     'unknown keys are found at any depth',
@@ -51,7 +51,7 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
     'a value where its key is missing',
     `log: debug\npools: { a: { backends: ["http://h"], balance: p2c, slo: 200ms } }\nroutes: [{ pool: a }]`,
     [
-      '1:6: log: expected a mapping, got a text (such as { level: …, access: … })',
+      '1:6: log: expected a mapping, got a text (such as { level: …, format: …, access: … })',
       '2:26: pools.a.backends[0]: expected a mapping, got a text (such as { id: …, url: …, grpc: …, weight: … })',
       '2:48: pools.a.balance: expected a mapping, got a text (such as { policy: …, probe: …, slowStart: …, zone: … })',
       '2:58: pools.a.slo: expected a mapping, got a text (such as { p95: …, ttft: …, itl: … })',

@@ -42,7 +42,7 @@ describe('the defaults', () => {
       openMetrics: false,
       shareBackends: true,
     })
-    expect(log).toEqual({ level: 'info' })
+    expect(log).toEqual({ level: 'info', format: 'auto' })
     expect(cache.tiers).toEqual([{ name: 'memory', type: 'memory', maxBytes: 256 * 2 ** 20 }])
     expect(cache.defaults).toMatchObject({
       ttl: 86_400_000,
