@@ -18,27 +18,24 @@ import { reportLoad, reportOf } from '../../data/balance/reported-load.ts'
 import { incarnationOf, inflightOf, type LoadTable, loadOf } from '../../data/balance/table.ts'
 import { PeerLimits } from '../../data/decision/peer-limits.ts'
 import type { QuotaTable } from '../../data/decision/quota-table.ts'
-import type { VersionStatement } from '../../data/key/statements.ts'
 import type { ExplainQuery, Explanation } from '../../data/serve/explain.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { EventLoopLag } from '../../lib/event-loop-lag.ts'
 import type { CallTotals } from '../../obs/call-counts.ts'
-import type { ProcessLog } from '../../obs/log.ts'
-import type { Metrics, MetricsSnapshot } from '../../obs/metrics.ts'
+import type { MetricsSnapshot } from '../../obs/metrics.ts'
 import { type Cache, memoryBytes, openCache } from '../cache.ts'
 import { measureCache, measureMemory } from '../cache-metrics.ts'
 import { CallLog } from '../call-log.ts'
 import type { PoolLoad } from '../demand.ts'
 import { countConnections, observing } from '../observing.ts'
-import type { LoadedParts, Parts } from '../parts.ts'
+import type { Parts } from '../parts.ts'
 import { checkFree, type InheritedSockets } from '../ports.ts'
 import { PredictionLog } from '../prediction-log/prediction-log.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
 import type { WeightChange } from '../route-weights.ts'
-import type { PoolDefaults } from '../settings-mapping.ts'
 import { SharedFacts } from '../shared-facts.ts'
 import { TenantTotals } from '../tenant-totals.ts'
-import type { LiveTls } from '../tls.ts'
+import type { DataPlanesParts } from './data-planes-parts.ts'
 import { DataWorker } from './data-worker.ts'
 import { type DataStats, mergeStats, mergeTraffic } from './merge.ts'
 import type { ReportedForm } from './messages.ts'
@@ -49,34 +46,6 @@ import { Threads } from './threads.ts'
 const REDEPLOYED_MS = 1_000
 /** Time to publish prediction logs where calls have used up that of the drain. */
 const MIN_CLOSE_MS = 1_000
-
-export interface DataPlanesParts {
-  readonly settings: Settings
-  /** The number of workers, with the one in this thread. */
-  readonly workers: number
-  readonly poolDefaults: PoolDefaults
-  /** Undefined: the workers open their own. */
-  readonly inherited: InheritedSockets | undefined
-  /** The certificates of this thread. */
-  readonly tls: LiveTls
-  readonly parts: LoadedParts | undefined
-  readonly log: ProcessLog
-  readonly metrics: Metrics
-  readonly clock: Clock
-  readonly random: () => number
-  /** The gateway's own listeners: a backend at such an address is refused. */
-  readonly ownListeners: () => readonly HostPort[]
-  /** Called with the first call to a model whose deployment is unknown. */
-  readonly unknownModel: (pool: string, model: string) => void
-  /** Called when a backend has answered well. */
-  readonly alive: (pool: string, backend: string) => void
-  /** Called with the version that an answer states. */
-  readonly stated: (statement: VersionStatement) => void
-  /** As in `DataPlaneParts`. */
-  readonly keyMissing: (jwks: string) => Promise<void>
-  /** Called when a call has loaded or unloaded a model and the old answers are unreachable. */
-  readonly redeployed: (pool: string, model: string) => void
-}
 
 export async function openDataPlanes(parts: DataPlanesParts): Promise<DataPlanes> {
   const { settings, workers, inherited, tls, clock, log, metrics } = parts
