@@ -262,23 +262,18 @@ export class Gateway {
       store && createShared(store, { registry, data, clock, log, pools, settings: this.#settings })
     const models = this.#models()
     const scaleGroup = store && createScaleGroup(store, { clock, log })
+    const tls = this.#tls
+    const seen = { registry, data, clock, log, random, tls, metrics: this.metrics }
     const scaling = new Scaling({
-      clock,
-      log,
-      metrics: this.metrics,
-      data,
-      registry,
+      ...seen,
       processes: models.processes,
       isTierDown: () => data.isTierDown(),
       group: scaleGroup ?? ALONE,
-      random,
-      tls: this.#tls,
       customParts,
     })
     const probe = createProbe(this.#rules)
     const credentials = new GatewayCredentials({ clock, log, random, data, admin: this.#callers })
     const credential = (pool: string) => credentials.ofPool(pool)
-    const seen = { registry, data, clock, log, random, tls: this.#tls, metrics: this.metrics }
     const settings = () => this.#settings
     measurePools(seen, settings)
     const { health, loads, probed } = createProbing({ ...seen, probe, settings, credential })

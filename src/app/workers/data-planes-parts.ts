@@ -1,4 +1,4 @@
-/** What the data plane of all threads is opened with. */
+/** What the data plane of all threads is made of. */
 import type { Settings } from '../../config/schema.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'

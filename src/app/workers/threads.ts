@@ -12,30 +12,20 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
-import type { CallBatch } from '../../data/calls/call-outbox.ts'
-import type { RelayRequest } from '../../data/generation/relay.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
 import type { EpochState } from '../../data/key/epochs.ts'
 import type { ShownForm } from '../../data/key/forms.ts'
-import type { VersionStatement } from '../../data/key/statements.ts'
-import type { UsageReport } from '../../data/measure/tenant-usage.ts'
 import type { Finding } from '../../data/rows/splitter.ts'
-import type { Clock } from '../../lib/clock.ts'
 import type { CallTotals } from '../../obs/call-counts.ts'
-import type { ProcessLog } from '../../obs/log.ts'
-import { type Metrics, type MetricsSnapshot, totalsOf } from '../../obs/metrics.ts'
+import { type MetricsSnapshot, totalsOf } from '../../obs/metrics.ts'
 import type { PoolLoad } from '../demand.ts'
-import type { LoadedParts } from '../parts.ts'
-import type { InheritedSockets } from '../ports.ts'
 import { type WeightChange, withWeights } from '../route-weights.ts'
-import type { PoolDefaults } from '../settings-mapping.ts'
-import type { SharedFacts } from '../shared-facts.ts'
-import type { LiveTls } from '../tls.ts'
 import { CatchUp } from './catch-up.ts'
 import { factHandlers } from './fact-handlers.ts'
 import { countedOf, type DataStats, mergeStats } from './merge.ts'
 import type { ReportedForm, ToControl, ToWorker, WorkerReport } from './messages.ts'
-import { cleanUpWorker, type SharedState } from './shared-state.ts'
+import { cleanUpWorker } from './shared-state.ts'
+import type { ThreadsParts } from './threads-parts.ts'
 import { WorkerLoads } from './worker-loads.ts'
 import { type ExitReason, type WorkerRpc, WorkerSupervisor } from './worker-supervisor.ts'
 
@@ -43,39 +33,6 @@ const CALL_MS = 2_000
 /** A worker that does not confirm a deletion within this time hangs. */
 const FORGET_MS = 5_000
 const CLOSE_MS = 5_000
-
-export interface ThreadsParts {
-  readonly settings: Settings
-  /** The number of workers, with the first, which runs in the main thread. */
-  readonly workers: number
-  readonly poolDefaults: PoolDefaults
-  readonly tls: LiveTls
-  readonly parts: LoadedParts | undefined
-  readonly shared: SharedState
-  readonly facts: SharedFacts
-  readonly log: ProcessLog
-  readonly metrics: Metrics
-  readonly clock: Clock
-  readonly random: () => number
-  readonly ownListeners: () => readonly HostPort[]
-  readonly alive: (pool: string, backend: string) => void
-  readonly stated: (statement: VersionStatement) => void
-  readonly redeployed: (pool: string, model: string) => Promise<void>
-  readonly keyMissing: (jwks: string) => Promise<void>
-  /** Called with what a worker has found out about splitting a model. */
-  readonly split: (finding: Finding) => void
-  /** Called with a form that a server has shown to a worker. */
-  readonly formShown: (shown: ShownForm) => void
-  /** Called with what another worker asks of the first. */
-  readonly relay: (request: RelayRequest) => void
-  /** Called with what tenants have used since the last time. */
-  readonly used: (report: UsageReport) => void
-  readonly inherited: InheritedSockets | undefined
-  /** Called with a batch of records for prediction logs. */
-  readonly predictions: (batch: Uint8Array<ArrayBuffer>) => void
-  /** Called with a batch of lines of the access log. */
-  readonly calls: (batch: CallBatch) => void
-}
 
 export class Threads {
   readonly #parts: ThreadsParts
