@@ -10,6 +10,8 @@ export interface Arrivals {
   readonly isOver: boolean
   /** The next call. Only where one is known. */
   take(): Question
+  /** Leaves the next call out. */
+  skip(): void
   /** Set by who reads: called when one has become known, or that there is none. */
   onChange: () => void
   close(): void
@@ -37,8 +39,12 @@ export class ScheduledArrivals implements Arrivals {
   }
 
   take(): Question {
-    this.#next = this.#schedule.next()
+    this.skip()
     return this.#source.next()
+  }
+
+  skip(): void {
+    this.#next = this.#schedule.next()
   }
 
   close(): void {

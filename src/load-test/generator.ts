@@ -36,7 +36,7 @@ export class Generator {
     const draw = { keys, exponent, seed: seed + index * SEED_STEP }
     this.#source = new QuestionSource(questioner(dialect, keys), draw)
     const { timeoutMs, tls, streams, callers } = options
-    const countsTokens = dialect.protocol === 'openai'
+    const countsTokens = dialect.protocol === 'openai' && dialect.generation.endpoint !== 'embeddings'
     this.#askers = options.urls.map(
       (url) => new Asker({ url, timeoutMs, tls, streams, countsTokens }, callers, this.#wheel),
     )
@@ -83,7 +83,7 @@ export class Generator {
     }
     if (plan.kind === 'closed')
       return new ClosedLoop({ callers, durationMs: plan.durationMs }, this.#source, parts)
-    const durationMs = plan.kind === 'open' ? lengthOf(plan.stages) : plan.durationMs
+    const durationMs = plan.kind === 'open' ? lengthOf(plan.stages) : plan.limitMs
     return new OpenLoop({ connections: callers, durationMs }, this.#arrivals(plan), parts)
   }
 
@@ -99,6 +99,7 @@ export class Generator {
 const SEED_STEP = 0x9e37_79b9
 
 function endOf({ plan }: Phase): number {
+  if (plan.kind === 'replay') return plan.limitMs
   return plan.kind === 'open' ? lengthOf(plan.stages) : plan.durationMs
 }
 

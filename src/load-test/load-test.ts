@@ -3,24 +3,13 @@ import type { ClientTls } from '../lib/tls/material.ts'
 import type { DialectOptions } from './dialects/dialect.ts'
 import { Generators, type PhaseCounts } from './generators.ts'
 import type { GeneratorOptions, PhasePlan } from './messages.ts'
-import { flat, lengthOf, type Stage } from './profile.ts'
-import type { Spacing } from './schedule.ts'
+import { flat, lengthOf } from './profile.ts'
 import { LoadTally } from './tally.ts'
-
-export type LoadPlan =
-  | { readonly kind: 'closed'; readonly durationMs: number }
-  | { readonly kind: 'open'; readonly stages: readonly Stage[]; readonly spacing: Spacing }
-  | {
-      readonly kind: 'replay'
-      readonly files: readonly string[]
-      readonly speed: number
-      readonly durationMs: number
-    }
 
 export interface LoadTestOptions {
   /** One server, or two that are compared. */
   readonly urls: readonly string[]
-  readonly plan: LoadPlan
+  readonly plan: PhasePlan
   /** Calls at a time, of all generators. */
   readonly connections: number
   readonly threads: number
@@ -122,9 +111,9 @@ export class LoadTest {
     return { sides: urls.map((_, side) => joined(seen.map((round) => round[side] as Seen))), rounds: seen }
   }
 
-  /** The last call of a rate is due, and may be answered, before the time is over. */
+  /** The last call of a rate may be answered before its time is over; a replay takes as long as it takes. */
   #seenIn({ seconds, busy, ms }: PhaseCounts, plan: PhasePlan): Seen {
-    const planned = plannedMs(plan)
+    const planned = plan.kind === 'replay' ? ms : plannedMs(plan)
     const made = this.#isStopped ? Math.min(ms, planned) : planned
     return { seconds, total: totalOf(seconds.values()), ms: made, busy }
   }
@@ -149,13 +138,13 @@ function warmUpOf({ plan, warmUpMs }: LoadTestOptions): PhasePlan | undefined {
   return rate > 0 ? { ...plan, stages: [flat(rate, warmUpMs)] } : undefined
 }
 
-function sliceOf(plan: LoadPlan, rounds: number): PhasePlan {
+function sliceOf(plan: PhasePlan, rounds: number): PhasePlan {
   if (plan.kind === 'open')
     return { ...plan, stages: plan.stages.map((stage) => ({ ...stage, ms: stage.ms / rounds })) }
   return { ...plan, durationMs: plan.durationMs / rounds }
 }
 
-export function plannedMs(plan: LoadPlan): number {
+export function plannedMs(plan: PhasePlan): number {
   return plan.kind === 'open' ? lengthOf(plan.stages) : plan.durationMs
 }
 

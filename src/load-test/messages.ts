@@ -41,7 +41,10 @@ export type PhasePlan =
       readonly kind: 'replay'
       readonly files: readonly string[]
       readonly speed: number
+      /** From the first to the last call of the log, at that speed. */
       readonly durationMs: number
+      /** After which no call is made; Infinity: all are made, late ones too. */
+      readonly limitMs: number
     }
 
 export type GeneratorRequest =

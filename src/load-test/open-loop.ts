@@ -99,7 +99,7 @@ export class OpenLoop implements Loop {
     const { tallyAt, beganMs } = this.#parts
     const until = Math.min(now - beganMs, this.#plan.durationMs)
     const { numbers } = tallyAt(now)
-    for (; this.#arrivals.dueMs < until; this.#arrivals.take())
+    for (; this.#arrivals.dueMs < until; this.#arrivals.skip())
       numbers[this.#isBlocked ? 'unsentBlocked' : 'unsentLate']++
   }
 

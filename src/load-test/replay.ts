@@ -45,9 +45,14 @@ export class ReplayedArrivals implements Arrivals {
   }
 
   take(): Question {
-    const { question } = this.#calls.shift() as LoggedCall
-    this.#taken.notify()
+    const { question } = this.#calls[0] as LoggedCall
+    this.skip()
     return question
+  }
+
+  skip(): void {
+    this.#calls.shift()
+    this.#taken.notify()
   }
 
   close(): void {

@@ -14,7 +14,8 @@ import {
 } from '../../load-test/dialects/dialect.ts'
 import { elementsOfRow, type RowInput } from '../../load-test/dialects/input.ts'
 import { inputsOf } from '../../load-test/dialects/metadata.ts'
-import { type LoadPlan, type LoadTestOptions, plannedMs } from '../../load-test/load-test.ts'
+import { type LoadTestOptions, plannedMs } from '../../load-test/load-test.ts'
+import type { PhasePlan } from '../../load-test/messages.ts'
 import { flat, type Profile } from '../../load-test/profile.ts'
 import { spanOf } from '../../load-test/replay.ts'
 import type { Spacing } from '../../load-test/schedule.ts'
@@ -161,7 +162,7 @@ function tlsFrom({ ca, clientCert, clientKey }: BenchFlags): ClientTls | undefin
   return { ca: authorities, identity, serverName: undefined, isVerified: true }
 }
 
-async function loadPlan({ profile, rate, duration, speed, spacing }: BenchFlags): Promise<LoadPlan> {
+async function loadPlan({ profile, rate, duration, speed, spacing }: BenchFlags): Promise<PhasePlan> {
   if (profile?.kind === 'stages') return { kind: 'open', stages: profile.stages, spacing }
   if (profile?.kind === 'replay') return replayPlan(profile.path, speed, duration)
   const durationMs = duration ?? DURATION_MS
@@ -169,13 +170,15 @@ async function loadPlan({ profile, rate, duration, speed, spacing }: BenchFlags)
   return { kind: 'open', stages: [flat(rate, durationMs)], spacing }
 }
 
-async function replayPlan(path: string, speed: number, duration: number | undefined): Promise<LoadPlan> {
+async function replayPlan(
+  path: string,
+  speed: number,
+  limitMs = Number.POSITIVE_INFINITY,
+): Promise<PhasePlan> {
   const files = await filesIn(path)
   const { calls, ms } = await spanOf(files)
   if (calls === 0) throw new UserError(`replay:${path} has no line of a prediction log with "format: jsonl"`)
-  // A call that is due at the very end is asked as well.
-  const durationMs = Math.min(duration ?? Number.POSITIVE_INFINITY, ms / speed + 1)
-  return { kind: 'replay', files, speed, durationMs }
+  return { kind: 'replay', files, speed, durationMs: Math.min(limitMs, ms / speed), limitMs }
 }
 
 async function filesIn(path: string): Promise<string[]> {

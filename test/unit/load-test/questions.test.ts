@@ -8,7 +8,10 @@ import { questioner } from '../../../src/load-test/dialects/questioner.ts'
 import { tensorBytes, valuesOf } from '../../../src/load-test/dialects/tensor.ts'
 import { WrittenAnswer } from '../../../src/load-test/written-answer.ts'
 import { zipf } from '../../../src/load-test/zipf.ts'
+import { PREFIX_BYTES } from '../../../src/protocol/grpc/message.ts'
 import { MessageWriter } from '../../../src/protocol/protobuf/writer.ts'
+import { decoded } from '../../support/oip-messages.ts'
+import { decode } from '../../support/tensorflow-serving.ts'
 
 const OPTIONS: DialectOptions = {
   protocol: 'tfserving',
@@ -94,14 +97,46 @@ describe('a question', () => {
   })
 })
 
-it.each([
-  ['FP32', 'a1007'],
-  ['FP16', 'a1007'],
-  ['BF16', 'a1007'],
-  ['UINT64', 'a1007'],
-  ['BOOL', 'a'],
-])('the bytes of %s are its numbers', (datatype, name) => {
-  const input = { name, datatype, shape: [4] }
+describe('a message over gRPC is what protobufjs reads as well', () => {
+  const inputs = [
+    { name: 'x', datatype: 'FP32', shape: [2] },
+    { name: 'id', datatype: 'BYTES', shape: [1] },
+  ]
+  const message = (protocol: LoadProtocol) => {
+    const { body } = ask({ protocol, inputs, rows: 2 })
+    return (body as Buffer).subarray(PREFIX_BYTES)
+  }
+  const floats = Buffer.from(
+    Float32Array.from([0, 1].flatMap((row) => valuesOf(row, inputs[0] as RowInput).map(Number))).buffer,
+  ).toString('hex')
+
+  it('of TensorFlow Serving', () => {
+    const text = (value: string) => Buffer.from(value).toString('hex')
+    const shape = (...sizes: readonly number[]) => ({ dim: sizes.map((size) => ({ size: String(size) })) })
+    expect(decode('PredictRequest', message('tfserving-grpc'))).toEqual({
+      model_spec: { name: 'a b' },
+      inputs: {
+        x: { dtype: 1, tensor_shape: shape(2, 2), tensor_content: floats },
+        id: { dtype: 7, tensor_shape: shape(2, 1), string_val: [text('text 0.0'), text('text 1.0')] },
+      },
+    })
+  })
+
+  it('of the Open Inference Protocol', () => {
+    const request = decoded('ModelInferRequest', message('oip-grpc'))
+    expect(request).toMatchObject({
+      inputs: [
+        { name: 'x', datatype: 'FP32' },
+        { name: 'id', datatype: 'BYTES' },
+      ],
+    })
+    expect(JSON.stringify(request)).toMatch(/"shape":\["?2"?,"?2"?\].*"shape":\["?2"?,"?1"?\]/)
+    expect(message('oip-grpc').includes(Buffer.from(floats, 'hex'))).toBe(true)
+  })
+})
+
+it.each(['FP32', 'FP16', 'BF16', 'UINT64', 'BOOL'])('the bytes of %s are its numbers', (datatype) => {
+  const input = { name: 'x', datatype, shape: [4] }
   const values = valuesOf(3, input).map(Number)
   const bytes = tensorBytes([3], input)
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
