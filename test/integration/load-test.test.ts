@@ -78,13 +78,20 @@ async function seen(url: string, given: Given): Promise<Seen> {
 }
 
 /** By a generator in this thread, which starts at once. */
-async function counted(url: string, { dialect, ...given }: Given): Promise<LoadTally> {
+async function counted(
+  url: string,
+  { dialect, ...given }: Given,
+  isEnough: (total: LoadTally) => boolean = () => false,
+): Promise<LoadTally> {
   const { connections: callers, plan, ...options } = { ...OPTIONS, ...given }
   const total = new LoadTally()
   const ended = Promise.withResolvers<void>()
   const part = { index: 0, of: 1, urls: [url], callers, dialect: { ...DIALECT, ...dialect } }
   const generator = new Generator({ ...options, ...part }, (report) => {
-    if (report.type === 'counts') total.merge(report.counts)
+    if (report.type === 'counts') {
+      total.merge(report.counts)
+      if (isEnough(total)) generator.handle({ type: 'stop', graceMs: 1000 })
+    }
     if (report.type === 'ended') ended.resolve()
     if (report.type === 'failed') ended.reject(new Error(report.message))
   })
@@ -169,14 +176,17 @@ it('a server that dies in the middle: what had no answer is counted, and the tes
     server.closeAllConnections()
     server.close()
   })
-  const total = await counted(url, {})
-  expect(total.statuses).toEqual({ '200': 20 })
+  const plan = { kind: 'closed', durationMs: 60_000 } as const
+  const total = await counted(url, { plan }, ({ faults }) => (faults['refused'] ?? 0) > 0)
   const { reset = 0, refused = 0, ...others } = total.faults
   expect(others).toEqual({})
   expect(reset).toBeGreaterThan(0)
-  expect(refused).toBeGreaterThan(0)
   expect(total.numbers.errors).toBe(reset + refused)
-  expect(total.numbers.calls).toBe(20 + reset + refused)
+  // An answer may be lost with its connection, of the three that were not the last.
+  const { '200': good = 0 } = total.statuses
+  expect(good).toBeGreaterThanOrEqual(17)
+  expect(good).toBeLessThanOrEqual(20)
+  expect(total.numbers.calls).toBe(good + reset + refused)
 })
 
 it('a server that never answers: calls are given up after the time-out', async () => {
@@ -264,28 +274,27 @@ it('a stream that breaks off, or that says an error, is no answer', async () => 
 })
 
 it('compares two servers in turn, round by round', async () => {
-  const asked: string[] = []
+  const turns: string[] = []
+  const calls: Record<string, number> = { first: 0, second: 0 }
   const serving = (name: string) =>
     serve((request, response) => {
       request.resume()
-      if (asked.at(-1) !== name) asked.push(name)
+      if (turns.at(-1) !== name) turns.push(name)
+      calls[name] = (calls[name] ?? 0) + 1
       response.end('{}')
     })
   const [first, second] = [await serving('first'), await serving('second')]
-  const test = load(first.url, {
-    urls: [first.url, second.url],
-    rounds: 3,
-    plan: { kind: 'closed', durationMs: 150 },
-  })
+  const plan = { kind: 'closed', durationMs: 450 } as const
+  const test = load(first.url, { urls: [first.url, second.url], rounds: 3, plan })
   const { sides, rounds } = await test.run(QUIET)
-  // Who is first changes, so that two slices of the same server follow each other.
-  expect(asked).toEqual(['first', 'second', 'first', 'second'])
+  // Who is first changes, so that two slices of one server follow each other: never are both asked at a time.
+  expect(turns.length).toBeLessThanOrEqual(4)
   expect(rounds.map((round) => round.length)).toEqual([2, 2, 2])
-  for (const [side, { total }] of sides.entries()) {
-    const calls = rounds.reduce((sum, round) => sum + (round[side]?.total.numbers.calls ?? 0), 0)
-    expect(total.numbers.calls).toBe(calls)
-    expect(calls).toBeGreaterThan(0)
-  }
+  expect(sides.map(({ total }) => total.numbers.calls)).toEqual([calls['first'], calls['second']])
+  for (const [side, { total }] of sides.entries())
+    expect(total.numbers.calls).toBe(
+      rounds.reduce((sum, round) => sum + (round[side]?.total.numbers.calls ?? 0), 0),
+    )
 })
 
 it('asks by autocannon for a second opinion', async () => {

@@ -27,7 +27,9 @@ export class GatewaySampler {
 
   begin(): void {
     this.#began = performance.now()
-    this.#timer = setInterval(() => void this.#ask().catch(() => {}), SECOND_MS)
+    const ask = () => void this.#ask().catch(() => {})
+    ask()
+    this.#timer = setInterval(ask, SECOND_MS)
   }
 
   /** What was heard, by the second since `begin`. */
