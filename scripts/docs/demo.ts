@@ -119,7 +119,7 @@ pools:
     health: { interval: 500ms }
   vision: { health: { interval: 500ms } }
 routes:
-  - { name: ranking, pool: ranking, match: { model: ranker }, cache: { scope: shared, rows: auto } }
+  - { name: ranking, pool: ranking, match: { model: ranker }, cache: { scope: shared, rows: always } }
   - { name: vision, pool: vision, match: { model: thumbnails }, cache: { scope: shared } }
 `
 }

@@ -31,12 +31,12 @@ interface Shot {
 
 const SHOTS: readonly Shot[] = [
   { name: 'overview', view: 'overview', scheme: 'light', width: 1400, height: 880 },
-  { name: 'overview-dark', view: 'overview', scheme: 'dark', width: 1400, height: 880 },
   { name: 'pools', view: 'pools', scheme: 'light', width: 1400, height: 620 },
   { name: 'scaling-dark', view: 'scaling', scheme: 'dark', width: 1400, height: 700 },
+  { name: 'calls', view: 'calls', scheme: 'light', width: 1400, height: 620 },
   { name: 'phone', view: 'overview', scheme: 'light', width: 390, height: 780 },
   ...(process.env['ALL_VIEWS']
-    ? (['cache', 'models', 'tenants', 'faults', 'calls', 'explain'] as const).map((view) => ({
+    ? (['cache', 'models', 'tenants', 'faults', 'explain'] as const).map((view) => ({
         name: view,
         view,
         scheme: 'light' as const,

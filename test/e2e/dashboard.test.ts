@@ -186,6 +186,7 @@ describe.skipIf(BROWSER === undefined)('the dashboard', () => {
       ['log', { level: 'error', time: HOSTILE, event: HOSTILE, reason: HOSTILE }],
     ]
     const body = events.map(([kind, data]) => `event: ${kind}\ndata: ${JSON.stringify(data)}\n\n`).join('')
+    await page.route('**/api/v1/calls?*', (route) => route.fulfill({ json: { calls: [] } }))
     await page.route('**/api/v1/events', (route) => route.fulfill({ contentType: 'text/event-stream', body }))
     await page.goto(gateway.admin)
     for (const view of VIEWS.slice(0, -1)) {
