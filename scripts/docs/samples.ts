@@ -20,6 +20,7 @@ export const SAMPLES: Readonly<Record<string, string>> = {
 `,
   log: `log:
   level: warn
+  access: { sample: 1%, slow: 500ms }
 `,
   cache: `cache:
   tiers:
@@ -42,6 +43,10 @@ export const SAMPLES: Readonly<Record<string, string>> = {
       tenants: [research, "team-*"]
   mtls: { tenant: san.dns, tenants: ["*.internal"] }
   trustedProxies: { from: [10.0.0.0/8], tenant: x-auth-tenant, subject: x-auth-user, tenants: ["*"] }
+`,
+  tracing: `tracing:
+  otlp: http://collector:4318/v1/traces
+  sample: 1%
 `,
   tenants: `tenants:
   mobile:

@@ -4,16 +4,16 @@
  */
 import { CallHistory } from '../control/calls/call-history.ts'
 import type { CallLine } from '../core/call-line.ts'
-import { type CallBatch, CallOutbox, settleBatch } from '../data/calls/call-outbox.ts'
+import { type CallBatch, CallOutbox, type CallOutboxParts, settleBatch } from '../data/calls/call-outbox.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import type { Metrics } from '../obs/metrics.ts'
+import { TraceExport, type TraceExportParts } from './tracing/trace-export.ts'
 
-export interface CallLogParts {
+export interface CallLogParts extends Omit<TraceExportParts, 'log' | 'clock'> {
   /** Characters on their way, over all threads. */
   readonly queued: Int32Array
-  readonly log: Pick<ProcessLog, 'writeLines'>
-  readonly metrics: Pick<Metrics, 'count'>
+  readonly log: Pick<ProcessLog, 'writeLines' | 'warn'>
   readonly clock: Pick<Clock, 'now' | 'after'>
 }
 
@@ -28,12 +28,15 @@ export class CallLog {
   /** Called with calls as they happen, some a second at most. */
   onCall: (line: CallLine) => void = () => {}
   readonly #parts: CallLogParts
+  readonly #traces: TraceExport
   #second = 0
   #followed = 0
 
   constructor(parts: CallLogParts) {
     this.#parts = parts
-    const lost = () => this.#lost('queue', 1)
+    this.#traces = new TraceExport(parts)
+    const { metrics } = parts
+    const lost = lostOf(metrics)
     this.outbox = new CallOutbox({ ...parts, lost, send: (batch) => this.take(batch) })
   }
 
@@ -42,7 +45,13 @@ export class CallLog {
     const { queued, log } = this.#parts
     this.#lost('output', log.writeLines(batch.lines))
     for (const at of batch.notable) this.#show(JSON.parse(batch.lines[at] as string) as CallLine)
+    this.#traces.take(batch.traced)
     settleBatch(queued, batch)
+  }
+
+  /** Sends the traces that are left, for a short time. */
+  close(): Promise<void> {
+    return this.#traces.close()
   }
 
   #show(line: CallLine): void {
@@ -55,7 +64,15 @@ export class CallLog {
     if (this.#followed++ < MAX_FOLLOWED) this.onCall(line)
   }
 
-  #lost(at: 'queue' | 'output', lines: number): void {
+  #lost(at: 'output', lines: number): void {
     if (lines > 0) this.#parts.metrics.count('infergate_access_log_lines_lost_total', { at }, lines)
   }
+}
+
+/** Counts what a worker could not hand on. */
+export function lostOf(metrics: Pick<Metrics, 'count'>): CallOutboxParts['lost'] {
+  return (what) =>
+    what === 'log'
+      ? metrics.count('infergate_access_log_lines_lost_total', { at: 'queue' })
+      : metrics.count('infergate_traced_calls_total', { outcome: 'lost' })
 }

@@ -14,6 +14,7 @@ import type { Clock } from '../lib/clock.ts'
 import { Sampler } from '../lib/sampler.ts'
 import type { Parts } from './parts.ts'
 import { routesOf } from './routes.ts'
+import { tracingOf } from './tracing/tracing-of.ts'
 
 export interface LiveSettings extends AuthLive, ProxyTrust {
   /** The weights of each route that is split, by the route's name. */
@@ -49,11 +50,13 @@ export function liveOf(settings: Settings, parts: LiveParts): LiveSettings {
   }
 }
 
-function callReporterOf({ log }: Settings, { outbox, random, clock }: LiveParts): CallReporter | undefined {
-  if (!log.access) return undefined
-  const { sample, slow, errors } = log.access
-  const rules = { sampler: new Sampler(sample, random), slowMs: slow, errors }
-  return new CallReporter({ rules, outbox, clock })
+function callReporterOf(settings: Settings, { outbox, random, clock }: LiveParts): CallReporter | undefined {
+  const { log } = settings
+  const tracing = tracingOf(settings)
+  if (!log.access && !tracing) return undefined
+  const sampler = (sample: number) => new Sampler(sample, random)
+  const access = log.access && { ...log.access, sampler: sampler(log.access.sample), slowMs: log.access.slow }
+  return new CallReporter({ rules: { access, traces: tracing && sampler(tracing.sample) }, outbox, clock })
 }
 
 function authenticatorOf(

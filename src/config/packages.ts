@@ -13,8 +13,9 @@ interface Need {
 /** One issue a feature, at the first setting that needs it. */
 export function missingPackagesOf(settings: Settings): Issue[] {
   const first = new Map<OptionalFeature, Path>()
-  for (const { feature, path } of [...modelNeeds(settings), ...scaleNeeds(settings), ...logNeeds(settings)])
-    if (!first.has(feature)) first.set(feature, path)
+  const traces: Need[] = settings.tracing ? [{ feature: 'otlp', path: ['tracing'] }] : []
+  const needs = [...modelNeeds(settings), ...scaleNeeds(settings), ...logNeeds(settings), ...traces]
+  for (const { feature, path } of needs) if (!first.has(feature)) first.set(feature, path)
   return [...first].flatMap(([feature, path]) => {
     const missing = missingPackages(feature)
     return missing ? [{ path, at: 'value' as const, message: missing.reason, fix: missing.command }] : []

@@ -8,13 +8,14 @@ import { admin } from './schema/admin.ts'
 import { type apiKey, auth } from './schema/auth.ts'
 import { cacheWith } from './schema/cache.ts'
 import type { PartNames } from './schema/custom-parts.ts'
-import { fixed } from './schema/fields.ts'
+import { fixed, fixedPresence } from './schema/fields.ts'
 import { model } from './schema/models.ts'
 import { poolName, poolWith } from './schema/pools.ts'
 import { routeWith } from './schema/routes.ts'
 import { log, server } from './schema/server.ts'
 import { stores } from './schema/stores.ts'
 import { tenants } from './schema/tenants.ts'
+import { tracing } from './schema/tracing.ts'
 
 /** @param partNames custom parts that the YAML may name */
 const createSchema = (partNames: PartNames = {}) =>
@@ -26,6 +27,11 @@ const createSchema = (partNames: PartNames = {}) =>
     auth: auth
       .exactOptional()
       .describe('How callers prove who they are; without this block nobody is asked.'),
+    tracing: fixedPresence(
+      tracing
+        .exactOptional()
+        .describe('Send traces of calls to a collector; without this block there are none.'),
+    ),
     tenants: tenants
       .exactOptional()
       .describe(
@@ -107,7 +113,7 @@ export type TierSettings = DeepReadonly<Parsed['cache']['tiers'][number]>
 
 /** The resolved, frozen configuration. */
 export type Settings = DeepReadonly<
-  Pick<Parsed, 'server' | 'admin' | 'auth' | 'tenants' | 'log' | 'cache'>
+  Pick<Parsed, 'server' | 'admin' | 'auth' | 'tenants' | 'log' | 'tracing' | 'cache'>
 > & {
   readonly stores: StoresSettings
   readonly models: readonly ModelSettings[]

@@ -2,7 +2,7 @@
  * One line of the access log: what became of a call, in the names that the documentation promises. The same lines are what the
  * admin API gives. Bodies, credentials and the query are never in it.
  */
-import type { AttemptRecord, CallStage } from './call-record.ts'
+import type { AttemptRecord, CallStage, Step } from './call-record.ts'
 
 export interface CallLine {
   /** When it was over, ISO 8601. */
@@ -33,4 +33,13 @@ export interface CallLine {
   readonly ms: number
   readonly stages: Partial<Record<CallStage, number>>
   readonly attempts: readonly AttemptRecord[]
+}
+
+/** A call that is traced, and what its spans are made of. */
+export interface TracedCall extends CallLine {
+  readonly traceId: string
+  readonly spanId: string
+  /** The caller's span. */
+  readonly parentId?: string
+  readonly steps: readonly Step[]
 }

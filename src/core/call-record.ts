@@ -20,6 +20,17 @@ export interface Step {
   readonly detail?: string | undefined
 }
 
+/** The spans of a call that is traced. */
+export interface CallTrace {
+  readonly traceId: string
+  /** Of the call. */
+  readonly spanId: string
+  /** The caller's. */
+  readonly parentId: string | undefined
+  /** Makes the id of one attempt's. */
+  readonly mintId: () => string
+}
+
 /** One attempt at a backend. While it runs its ending is `running`, and stages that have not begun are left out. */
 export interface AttemptRecord {
   readonly backend: string
@@ -31,6 +42,8 @@ export interface AttemptRecord {
   connect?: number
   firstByte?: number
   transfer?: number
+  /** Where the call is traced. */
+  readonly spanId?: string
 }
 
 /** Retries, hedges and rows in several requests make more than one; no call makes more than this worth reading. */
@@ -42,9 +55,12 @@ export class CallRecord {
   readonly began: number
   readonly steps: Step[] = []
   readonly attempts: AttemptRecord[] = []
+  /** Undefined: it is not traced. */
+  readonly trace: CallTrace | undefined
 
-  constructor(began: number) {
+  constructor(began: number, trace?: CallTrace) {
     this.began = began
+    this.trace = trace
   }
 
   /** A stage has lasted from `from` to `to`, both monotonic. */
@@ -56,7 +72,11 @@ export class CallRecord {
   /** An attempt begins at `now`, for which the call has waited since `since`; the caller fills in what becomes of it. */
   attempt(backend: string, since: number, now: number): AttemptRecord {
     this.step('queue', since, now)
-    const attempt: AttemptRecord = { backend, ending: 'running', at: now - this.began, ms: 0 }
+    const spanId = this.trace?.mintId()
+    const attempt: AttemptRecord = {
+      ...{ backend, ending: 'running', at: now - this.began, ms: 0 },
+      ...(spanId === undefined ? {} : { spanId }),
+    }
     if (this.attempts.length < MAX_ATTEMPTS) this.attempts.push(attempt)
     return attempt
   }

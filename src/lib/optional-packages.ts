@@ -13,6 +13,15 @@ const FEATURES = {
   s3: { what: 'models in S3', packages: ['@aws-sdk/client-s3'] },
   keda: { what: "KEDA's scaler", packages: ['@grpc/grpc-js', '@grpc/proto-loader'] },
   tfrecord: { what: 'prediction logs of the format tfrecord', packages: ['protobufjs'] },
+  otlp: {
+    what: 'traces',
+    packages: [
+      '@opentelemetry/api',
+      '@opentelemetry/exporter-trace-otlp-proto',
+      '@opentelemetry/resources',
+      '@opentelemetry/sdk-trace',
+    ],
+  },
   autocannon: { what: 'bench --driver autocannon', packages: ['autocannon'] },
 } as const
 

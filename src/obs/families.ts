@@ -270,6 +270,11 @@ export const FAMILIES = {
     '',
     'Lines of the log that could not be written: nobody reads it, or the disk is full.',
   ],
+  infergate_traced_calls_total: [
+    'counter',
+    'outcome',
+    'Traced calls: exported, or lost, since the collector is away, slow or full.',
+  ],
   infergate_access_log_lines_lost_total: [
     'counter',
     'at',

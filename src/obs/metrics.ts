@@ -68,6 +68,7 @@ const COUNTED = [
   'infergate_tls_handshakes_total',
   'infergate_foreign_connections_total',
   'infergate_access_log_lines_lost_total',
+  'infergate_traced_calls_total',
   'infergate_worker_exits_total',
   'infergate_model_store_operations_total',
   'infergate_model_process_exits_total',

@@ -9,6 +9,7 @@ import { type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { RawClient } from '../support/door.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { type OtlpReceiver, startOtlpReceiver } from '../support/otlp-receiver.ts'
 import { PREDICT } from '../support/settings.ts'
 
 const OURS = /^[0-9a-f]{16}-[0-9a-v]{6,}$/
@@ -16,8 +17,10 @@ const THEIRS = 'their-id.1'
 
 let backend: ScriptedBackend
 let gateway: RunningGateway
+let collector: OtlpReceiver
 let serial = 0
 beforeAll(async () => {
+  collector = await startOtlpReceiver()
   backend = await startBackend((_, response) => {
     response.setHeader('content-type', 'application/json').setHeader('x-request-id', 'of the backend')
     response.end('{"predictions":[1]}')
@@ -26,6 +29,7 @@ beforeAll(async () => {
     yaml: {
       server: { workers: 1 },
       log: { access: { sample: '100%' } },
+      tracing: { otlp: collector.url, sample: '100%' },
       pools: {
         main: { backends: [{ url: backend.url }], health: { path: 'off' } },
         gone: { backends: [{ url: 'http://127.0.0.1:9' }], health: { path: 'off' } },
@@ -42,6 +46,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await gateway?.stop()
   await backend?.close()
+  await collector?.close()
 })
 
 /** A body that was not sent before. */
@@ -295,4 +300,80 @@ it('Server-Timing has the stages where the route says so, on hits too, and is ke
     expect(hit.cache).toContain('hit')
     expect(hit.timing).toMatch(/^(?:receive;dur=[\d.]+, )?total;dur=[\d.]+$/)
   }
+})
+
+describe('traces', () => {
+  const PARENT = '00f067aa0ba902b7'
+  /** A trace that was not seen before. */
+  const traceOf = (n: number) => `4bf92f3577b34da6a3ce929d0e0e${n}`
+  const spansOf = (traceId: string) => collector.spans.filter((span) => span.traceId === traceId)
+  const asked = (traceId: string, flags: string, body: unknown, path?: string) =>
+    overHttp1(
+      [`traceparent: 00-${traceId}-${PARENT}-${flags}`, 'tracestate: a=b', `X-Request-Id: ${traceId}`],
+      body,
+      path,
+    )
+
+  it('a miss is one span with one for its attempt, which the backend hears of, and a hit is one', async () => {
+    const [miss, hit, again] = [traceOf(4701), traceOf(4702), traceOf(4703)]
+    const body = fresh()
+    for (const id of [miss, hit, again]) await asked(id, '01', body)
+    const { traceparent, tracestate } = backend.asked.at(-1)?.headers ?? {}
+    await eventually(() => {
+      const kinds = (id: string) =>
+        spansOf(id)
+          .flatMap(({ kind }) => (kind === 1 ? [] : kind))
+          .toSorted((a, b) => a - b)
+      expect([kinds(miss), kinds(hit), kinds(again)]).toEqual([[2, 3], [2], [2]])
+    })
+    const call = spansOf(miss).find(({ kind }) => kind === 2)
+    const attempt = spansOf(miss).find(({ kind }) => kind === 3)
+    expect(call).toMatchObject({ parentId: PARENT, name: 'POST main', status: 0 })
+    expect(call?.attributes).toMatchObject({
+      'http.request.method': 'POST',
+      'http.response.status_code': 200,
+      'url.path': PREDICT,
+      'infergate.request_id': miss,
+      'infergate.route': 'main',
+      'infergate.protocol': 'tfserving',
+      'infergate.cache.outcome': 'miss',
+      'infergate.rows': 1,
+    })
+    expect(attempt).toMatchObject({ parentId: call?.spanId, name: 'attempt' })
+    expect(attempt?.attributes).toMatchObject({ 'infergate.ending': 'ok' })
+    expect([traceparent, tracestate]).toEqual([`00-${miss}-${attempt?.spanId}-01`, 'a=b'])
+    expect(
+      (call?.start as bigint) <= (attempt?.start as bigint) &&
+        (attempt?.end as bigint) <= (call?.end as bigint),
+    ).toBe(true)
+    expect(spansOf(hit)).toContainEqual(expect.objectContaining({ parentId: PARENT, kind: 2 }))
+    expect(spansOf(again)[0]?.attributes).toMatchObject({
+      'infergate.cache.outcome': 'hit',
+      'infergate.cache.tier': 'memory',
+    })
+    expect(collector.resource).toMatchObject({ 'service.name': 'infergate' })
+    expect(await lineOf(again)).toMatchObject({ traceId: again })
+  })
+
+  it('a caller who has no trace recorded has none here, and its field goes on as it is', async () => {
+    const [unsampled, failed] = [traceOf(4704), traceOf(4705)]
+    await asked(unsampled, '00', fresh())
+    expect(backend.asked.at(-1)?.headers['traceparent']).toBe(`00-${unsampled}-${PARENT}-00`)
+    await asked(failed, '01', fresh(), '/gone/x')
+    await eventually(() =>
+      expect(spansOf(failed).find(({ kind }) => kind === 2)).toMatchObject({ status: 2 }),
+    )
+    expect(spansOf(failed).filter(({ kind, status }) => kind === 3 && status === 2).length).toBeGreaterThan(0)
+    expect(spansOf(unsampled)).toEqual([])
+  })
+
+  it('a collector that takes nothing makes nobody wait, and what is lost is counted', async () => {
+    const lost = () => gateway.metric('infergate_traced_calls_total', { outcome: 'lost' })
+    const before = await lost()
+    collector.status = 400
+    expect(await overHttp1([], fresh())).toMatchObject({ status: 200 })
+    await eventually(async () => expect(await lost()).toBeGreaterThan(before))
+    collector.status = 200
+    expect(await gateway.metric('infergate_traced_calls_total', { outcome: 'exported' })).toBeGreaterThan(0)
+  })
 })

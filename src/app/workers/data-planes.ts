@@ -89,7 +89,6 @@ export class DataPlanes {
   /** Who waits for the pools. */
   readonly demands: PeerDemands
   readonly outliers: OutlierState
-  /** The calls that workers tell of. */
   readonly calls: CallLog
   readonly #settings: Settings
   readonly #inherited: InheritedSockets | undefined
@@ -328,7 +327,8 @@ export class DataPlanes {
   async drain(timeoutMs: number): Promise<void> {
     const until = this.#clock.now() + timeoutMs
     await Promise.all([this.#worker.drain(timeoutMs), this.#threads.drain(timeoutMs)])
-    await this.#predictions.close(Math.max(MIN_CLOSE_MS, Math.ceil(until - this.#clock.now())))
+    const leftMs = Math.max(MIN_CLOSE_MS, Math.ceil(until - this.#clock.now()))
+    await Promise.all([this.#predictions.close(leftMs), this.calls.close()])
   }
 
   async close(): Promise<void> {

@@ -13,6 +13,7 @@ import type { Level, ProcessLog } from '../../obs/log.ts'
 import { createMetrics, type Metrics } from '../../obs/metrics.ts'
 import { openCache } from '../cache.ts'
 import { measureCache } from '../cache-metrics.ts'
+import { lostOf } from '../call-log.ts'
 import { countConnections, observing, seldom } from '../observing.ts'
 import { loadParts } from '../parts.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
@@ -123,8 +124,12 @@ function recorderOf(control: ControlRpc, metrics: Metrics, queued: Int32Array) {
 }
 
 function outboxOf(control: ControlRpc, metrics: Metrics, queued: Int32Array): CallOutbox {
-  const lost = () => metrics.count('infergate_access_log_lines_lost_total', { at: 'queue' })
-  return new CallOutbox({ queued, lost, clock, send: (batch) => control.notify('calls', batch) })
+  return new CallOutbox({
+    queued,
+    clock,
+    lost: lostOf(metrics),
+    send: (batch) => control.notify('calls', batch),
+  })
 }
 
 type MirroredFacts = ReturnType<typeof mirrored>

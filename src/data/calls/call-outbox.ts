@@ -8,14 +8,16 @@ import type { Clock } from '../../lib/clock.ts'
 export interface CallBatch {
   readonly lines: readonly string[]
   readonly notable: readonly number[]
+  /** Calls that are traced, as JSON. */
+  readonly traced: readonly string[]
 }
 
 export interface CallOutboxParts {
   readonly send: (batch: CallBatch) => void
   /** Characters that were handed on and not yet written, over all threads; one number. */
   readonly queued: Int32Array
-  /** A line was dropped. */
-  readonly lost: () => void
+  /** A line, or a call that is traced, was dropped. */
+  readonly lost: (what: 'log' | 'traces') => void
   readonly clock: Pick<Clock, 'after'>
 }
 
@@ -32,6 +34,7 @@ export class CallOutbox {
   #chars = 0
   #notable: number[] = []
   #shown = 0
+  #traced: string[] = []
   #cancel: (() => void) | undefined
 
   constructor(parts: CallOutboxParts) {
@@ -40,16 +43,30 @@ export class CallOutbox {
 
   /** `isOdd`: the call was slow or has failed. */
   add(line: string, isOdd: boolean): void {
-    const { queued, lost, clock } = this.#parts
-    if (Atomics.load(queued, 0) + this.#chars + line.length > MAX_QUEUED_CHARS) return lost()
+    if (!this.#hasRoom(line)) return this.#parts.lost('log')
     // What is in the sample leaves half of the places to what is odd.
     if (this.#shown < (isOdd ? MAX_NOTABLE : MAX_NOTABLE / 2)) {
       this.#shown++
       this.#notable.push(this.#lines.length)
     }
     this.#lines.push(line)
-    this.#chars += line.length
-    this.#cancel ??= clock.after(BATCH_MS, () => {
+    this.#collected(line)
+  }
+
+  /** A call that is traced. */
+  trace(call: string): void {
+    if (!this.#hasRoom(call)) return this.#parts.lost('traces')
+    this.#traced.push(call)
+    this.#collected(call)
+  }
+
+  #hasRoom(text: string): boolean {
+    return Atomics.load(this.#parts.queued, 0) + this.#chars + text.length <= MAX_QUEUED_CHARS
+  }
+
+  #collected(text: string): void {
+    this.#chars += text.length
+    this.#cancel ??= this.#parts.clock.after(BATCH_MS, () => {
       this.#cancel = undefined
       this.#shown = 0
       this.#send()
@@ -66,19 +83,21 @@ export class CallOutbox {
   }
 
   #send(): void {
-    if (this.#lines.length === 0) return
-    const batch = { lines: this.#lines, notable: this.#notable }
+    if (this.#chars === 0) return
+    const batch = { lines: this.#lines, notable: this.#notable, traced: this.#traced }
     Atomics.add(this.#parts.queued, 0, this.#chars)
     this.#lines = []
     this.#notable = []
+    this.#traced = []
     this.#chars = 0
     this.#parts.send(batch)
   }
 }
 
 /** To be called by whoever has taken a batch and written it, or given it up. */
-export function settleBatch(queued: Int32Array, { lines }: CallBatch): void {
+export function settleBatch(queued: Int32Array, { lines, traced }: CallBatch): void {
   let chars = 0
   for (const line of lines) chars += line.length
+  for (const call of traced) chars += call.length
   Atomics.sub(queued, 0, chars)
 }

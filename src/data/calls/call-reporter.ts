@@ -2,15 +2,24 @@
  * Decides which calls are told in the access log, and writes their lines. Slow and failed calls always are, and of the others a
  * sample: whether a call is in it is decided at its end, once. A hit that is not in the sample costs a decrement.
  */
-import type { CallLine } from '../../core/call-line.ts'
-import { CallRecord } from '../../core/call-record.ts'
+import type { CallLine, TracedCall } from '../../core/call-line.ts'
+import { CallRecord, type CallTrace } from '../../core/call-record.ts'
 import type { Answered } from '../../core/observer.ts'
 import { type Outcome, outcomeLabel } from '../../core/reply.ts'
+import { parseTraceparent } from '../../core/trace-context.ts'
+import { TraceIds } from '../../core/trace-ids.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Sampler } from '../../lib/sampler.ts'
 import type { CallOutbox } from './call-outbox.ts'
 
 export interface CallRules {
+  /** Undefined: there is no access log. */
+  readonly access?: AccessRules | undefined
+  /** Which calls are traced that no caller decides about; undefined: none. */
+  readonly traces?: Pick<Sampler, 'takes'> | undefined
+}
+
+export interface AccessRules {
   readonly sampler: Pick<Sampler, 'takes'>
   /** Milliseconds from which on a call is slow. */
   readonly slowMs: number
@@ -26,11 +35,13 @@ export interface Called {
   readonly path: string
   readonly bytesIn: number
   readonly bytesOut: number
+  /** The caller's field, if the call has no record. */
+  readonly traceparent?: string | undefined
 }
 
 export interface CallReporterParts {
   readonly rules: CallRules
-  readonly outbox: Pick<CallOutbox, 'add'>
+  readonly outbox: Pick<CallOutbox, 'add' | 'trace'>
   readonly clock: Pick<Clock, 'wall'>
 }
 
@@ -39,24 +50,62 @@ const MAX_PATH = 1024
 
 export class CallReporter {
   readonly #parts: CallReporterParts
+  readonly #ids = new TraceIds()
 
   constructor(parts: CallReporterParts) {
     this.#parts = parts
   }
 
-  /** The record of a call that begins; `began`: monotonic milliseconds. */
-  begin(began: number): CallRecord {
-    return new CallRecord(began)
+  /** The record of a call that begins; `began`: monotonic milliseconds. `parent`: what the caller says in `traceparent`. */
+  begin(began: number, parent: string | undefined): CallRecord {
+    return new CallRecord(began, this.#traceOf(parent))
+  }
+
+  /** Decided by the caller where it takes part in a trace, otherwise by the sample. */
+  #traceOf(text: string | undefined): CallTrace | undefined {
+    const { traces } = this.#parts.rules
+    if (!traces) return undefined
+    const parent = parseTraceparent(text)
+    if (parent ? !parent.isSampled : !traces.takes()) return undefined
+    const mintId = () => this.#ids.span()
+    return {
+      traceId: parent?.traceId ?? this.#ids.trace(),
+      spanId: mintId(),
+      parentId: parent?.spanId,
+      mintId,
+    }
   }
 
   /** A call is over. `called` is asked for what the line needs, if there is one; so is `record`, which may be left out. */
   ended(answered: Answered, called: () => Called, record?: CallRecord): void {
-    const { sampler, slowMs, errors } = this.#parts.rules
-    const isSampled = sampler.takes()
-    const isOdd = answered.ms >= slowMs || (errors && hasFailed(answered))
-    if (!isSampled && !isOdd) return
-    const line = lineOf(answered, called(), { record, time: this.#parts.clock.wall() })
-    this.#parts.outbox.add(JSON.stringify(line), isOdd)
+    const { access, traces } = this.#parts.rules
+    const trace = record || !traces ? record?.trace : this.#traceOf(called().traceparent)
+    const isOdd = access !== undefined && isOddTo(access, answered)
+    // Each call counts for the sample.
+    const isTold = access?.sampler.takes() === true || isOdd
+    if (!isTold && !trace) return
+    const line = lineOf(answered, called(), {
+      record,
+      traceId: trace?.traceId,
+      time: this.#parts.clock.wall(),
+    })
+    if (isTold) this.#parts.outbox.add(JSON.stringify(line), isOdd)
+    if (trace) this.#parts.outbox.trace(JSON.stringify(tracedOf(line, trace, record)))
+  }
+}
+
+function isOddTo({ slowMs, errors }: AccessRules, answered: Answered): boolean {
+  return answered.ms >= slowMs || (errors && hasFailed(answered))
+}
+
+function tracedOf(line: CallLine, trace: CallTrace, record: CallRecord | undefined): TracedCall {
+  const { traceId, spanId, parentId } = trace
+  return {
+    ...line,
+    traceId,
+    spanId,
+    ...(parentId === undefined ? {} : { parentId }),
+    steps: record?.steps ?? [],
   }
 }
 
@@ -65,15 +114,23 @@ function hasFailed({ status }: Answered): boolean {
   return status >= 499
 }
 
+interface LineFacts {
+  readonly record: CallRecord | undefined
+  readonly traceId: string | undefined
+  /** Wall milliseconds. */
+  readonly time: number
+}
+
 function lineOf(
   { requestId, tenant, route, protocol, model, status, fault, outcome, ms }: Answered,
   { peer, method, path, bytesIn, bytesOut }: Called,
-  { record, time }: { readonly record: CallRecord | undefined; readonly time: number },
+  { record, traceId, time }: LineFacts,
 ): CallLine {
   return {
     time: new Date(time).toISOString(),
     event: 'call',
     requestId,
+    ...(traceId === undefined ? {} : { traceId }),
     peer,
     ...(tenant === undefined ? {} : { tenant }),
     ...(route === '' ? {} : { route }),

@@ -19,6 +19,8 @@ export interface AnswerWriter {
   readonly peer: string
   /** Of the present request; as in `HttpExchange`. */
   readonly requestId: string
+  /** What the caller of the present request says of its trace; undefined: nothing. */
+  readonly traceparent: string | undefined
   /** Whether an answer of known length may have trailers. */
   readonly hasTrailers: boolean
   sendHit(answer: ReadyAnswer, tier: string, wall: number, cors: CorsFields | undefined): void
@@ -29,10 +31,10 @@ export interface AnswerWriter {
 /** What a request was, for the access log. */
 export function calledOf(
   { method, notes, length }: Repeated,
-  { peer }: Pick<AnswerWriter, 'peer'>,
+  { peer, traceparent }: Pick<AnswerWriter, 'peer'> & { readonly traceparent?: string | undefined },
   bytesOut: number,
 ): Called {
-  return { peer, method, path: notes.path ?? '', bytesIn: length, bytesOut }
+  return { peer, method, path: notes.path ?? '', bytesIn: length, bytesOut, traceparent }
 }
 
 /** The fields for pages of other origins; undefined: the route has none. */

@@ -3,11 +3,12 @@
  * before a call is made of the request: no promise, no timer, no parsing. On a miss the request goes through the pipeline,
  * which is told that the tiers were asked, and does not ask them again.
  */
-import { type Call, type RawPairs } from '../../core/call.ts'
+import { type Call, header, type RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { namedTenant } from '../../core/identity.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
+import { TRACEPARENT } from '../../core/trace-context.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { lastOf } from '../../lib/memo.ts'
 import { holdsAt } from '../auth/proof.ts'
@@ -177,7 +178,7 @@ function tell(parts: SharedHitParts, waiting: WaitingRequest, result: Result, by
   observer.answered(report)
   const { calls } = parts.live()
   if (!calls) return
-  const record = calls.begin(began)
+  const record = calls.begin(began, header(exchange.headers, TRACEPARENT))
   record.step('cache', began, now, 'tier' in result.outcome ? result.outcome.tier : undefined)
   const { method, notes, length = 0 } = exchange
   calls.ended(report, () => calledOf({ method, notes, length }, exchange, bytesOut), record)

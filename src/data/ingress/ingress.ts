@@ -2,7 +2,7 @@
  * Turns a request at a door into a Call, and writes the answer back to the door. The only place that turns a fault
  * into HTTP, in the client's own dialect.
  */
-import { type Body, type Call, isWhole, type RawPairs, type WholeBody } from '../../core/call.ts'
+import { type Body, type Call, header, isWhole, type RawPairs, type WholeBody } from '../../core/call.ts'
 import { CallRecord } from '../../core/call-record.ts'
 import { Chunks } from '../../core/chunks.ts'
 import { GatewayError } from '../../core/errors.ts'
@@ -10,6 +10,7 @@ import { namedTenant } from '../../core/identity.ts'
 import type { Log } from '../../core/log.ts'
 import type { Answered, Observer } from '../../core/observer.ts'
 import type { Answer, Outcome } from '../../core/reply.ts'
+import { TRACEPARENT } from '../../core/trace-context.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { cooperatively } from '../../lib/cooperative.ts'
 import { type Awaitable, isAwaitable, type Listener, subscribe } from '../../lib/deferred.ts'
@@ -101,7 +102,6 @@ class RequestHandler implements Timer, Listener<Answer> {
   /** Undefined: nobody wants to know what becomes of the call. */
   #record: CallRecord | undefined
   #calls: CallReporter | undefined
-  /** Of the body of the answer, where it was sent as a whole. */
   #bytesOut = 0
   #over = false
   #tierMiss: TierMiss | undefined
@@ -122,7 +122,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       const exchange = this.#exchange
       const settings = live()
       this.#calls = settings.calls
-      this.#record = settings.calls?.begin(this.#began)
+      this.#record = settings.calls?.begin(this.#began, header(exchange.headers, TRACEPARENT))
       exchange.check()
       const asked = exchange.method === 'OPTIONS' ? preflightRoute(exchange, settings) : undefined
       if (asked) return this.#preflight(asked)

@@ -2,10 +2,11 @@
 
 import { addressOf, mainAddress, type Transport } from '../../core/backend.ts'
 import { type Call, type RawPairs, upstreamMethod } from '../../core/call.ts'
-import type { AttemptRecord } from '../../core/call-record.ts'
+import type { AttemptRecord, CallTrace } from '../../core/call-record.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { Reply } from '../../core/reply.ts'
+import { TRACEPARENT, traceparent } from '../../core/trace-context.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
@@ -95,15 +96,17 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     this.#stalledBefore = parts.stalled(began)
     this.#until = at.until
     const left = this.#until.deadline - began
+    this.#record = call.record?.attempt(permit.backend.id, startedAt, began)
     this.transport = at.transport
     this.url = addressOf(permit.backend, at.transport) ?? mainAddress(permit.backend)
     this.method = request.as?.method ?? upstreamMethod(call)
     this.target = request.as?.target ?? call.path + call.query
     const headers = remainingDeadline(request.headers, { leftMs: left, spentMs: began - startedAt })
     this.#loads = pool.answerLoads
-    this.headers = this.#loads ? withLoadWish(headers) : headers
+    const wished = this.#loads ? withLoadWish(headers) : headers
+    this.headers =
+      call.record?.trace && this.#record ? traced(wished, call.record.trace, this.#record) : wished
     this.requestId = call.id
-    this.#record = call.record?.attempt(permit.backend.id, startedAt, began)
     this.host = keepsHost && call.host !== '' ? call.host : undefined
     this.body = request.body
     this.isUpgrade = call.isUpgrade === true
@@ -232,6 +235,12 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     if (this.#sentAt) record.firstByte = (this.#headAt || at) - this.#sentAt
     if (this.#headAt) record.transfer = at - this.#headAt
   }
+}
+
+/** The fields with the attempt's span as the parent of what the backend does. */
+function traced(headers: RawPairs, { traceId }: CallTrace, { spanId = '' }: AttemptRecord): RawPairs {
+  const others = headers.filter((_, i) => (headers[i & ~1] as string).toLowerCase() !== TRACEPARENT)
+  return [...others, TRACEPARENT, traceparent(traceId, spanId)]
 }
 
 /** Releases an answer that nobody reads. */

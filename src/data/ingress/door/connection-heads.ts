@@ -3,6 +3,8 @@
  * look-up. The heads of a client that traces its calls differ in volatile values only: they are compared with blanks in
  * place of these values, and each call still gets its own values.
  */
+import { header } from '../../../core/call.ts'
+import { TRACEPARENT } from '../../../core/trace-context.ts'
 import type { HitSource } from '../../hits/memory-hit.ts'
 import { callerTimeout } from '../../http/deadlines.ts'
 import { endToEnd } from '../../http/headers.ts'
@@ -74,6 +76,14 @@ export class ConnectionHeads {
   /** The caller's own id of the request with this head, or the empty string. Valid after `keyOf` and `read` alone. */
   requestIdOf(bytes: Buffer, head: RequestHead): string {
     return (this.#isTraced ? this.#known.volatile.requestIdOf(bytes) : undefined) ?? head.requestId
+  }
+
+  /** What the request says in traceparent. Valid as above. */
+  traceparentOf(bytes: Buffer, head: RequestHead): string | undefined {
+    return (
+      (this.#isTraced ? this.#known.volatile.traceparentOf(bytes) : undefined) ??
+      header(head.headers, TRACEPARENT)
+    )
   }
 
   /**

@@ -13,10 +13,16 @@ export class TextAnswers implements AnswerWriter {
   /** A body with Content-Length cannot be followed by trailers. */
   readonly hasTrailers = false
   requestId = ''
+  /** Finds the field in the bytes of the present request, where somebody asks. */
+  findTraceparent: () => string | undefined = () => undefined
   readonly #writer: TextWriter
 
   constructor(writer: TextWriter) {
     this.#writer = writer
+  }
+
+  get traceparent(): string | undefined {
+    return this.findTraceparent()
   }
 
   get peer(): string {

@@ -5,6 +5,7 @@
  */
 import { SDK_FIELDS, TRACING_FIELDS } from '../../../core/fields.ts'
 import { REQUEST_ID, soundRequestId } from '../../../core/request-id.ts'
+import { TRACEPARENT } from '../../../core/trace-context.ts'
 import { Scratch } from '../../../lib/scratch.ts'
 import { DEADLINE_FIELDS } from '../../http/deadlines.ts'
 import { isName } from './head.ts'
@@ -32,6 +33,9 @@ export const VOLATILE_FIELDS: readonly string[] = [
 ]
 
 const ID_NAME = Buffer.from(REQUEST_ID)
+const TRACE_NAME = Buffer.from(TRACEPARENT)
+/** Their values are asked for. */
+const FOUND = [ID_NAME, TRACE_NAME]
 
 export class VolatileFields {
   /** The names by length and first letter, which rule out most fields of most heads. */
@@ -39,14 +43,15 @@ export class VolatileFields {
   readonly #scratch = new Scratch(MAX_BYTES)
   /** The positions of the volatile values in the present head: two offsets a value. */
   readonly #values = new Int32Array(MAX_VALUES * 2)
-  /** Which of them is the first request id; -1: none. */
+  /** Which of them is the first request id, and which the first traceparent; -1: none. */
   #requestId = -1
+  #traceparent = -1
 
   /** `used`: the fields that routes and keys depend on, which must not be blanked. */
   constructor(used: ReadonlySet<string>) {
     for (const text of VOLATILE_FIELDS) {
       if (used.has(text)) continue
-      const name = text === REQUEST_ID ? ID_NAME : Buffer.from(text)
+      const name = FOUND.find((one) => one.equals(Buffer.from(text))) ?? Buffer.from(text)
       const of = (this.#names[shapeOf(name, 0, name.length)] ??= [])
       of.push(name)
     }
@@ -55,6 +60,7 @@ export class VolatileFields {
   /** The blanked bytes, valid until the next call; `bytes` itself if there is nothing to blank or the head is incomplete. */
   blanked(bytes: Buffer): Buffer {
     this.#requestId = -1
+    this.#traceparent = -1
     const end = Math.min(bytes.length, MAX_BYTES)
     const count = this.#find(bytes, end)
     if (count === 0) return bytes
@@ -66,12 +72,22 @@ export class VolatileFields {
 
   /** The request id in the head that was blanked last, or the empty string if it is not sound; undefined: it has none. */
   requestIdOf(bytes: Buffer): string | undefined {
-    if (this.#requestId < 0) return undefined
-    let start = this.#values[this.#requestId * 2] as number
-    let end = this.#values[this.#requestId * 2 + 1] as number
+    const id = this.#valueOf(bytes, this.#requestId)
+    return id === undefined ? undefined : soundRequestId(id)
+  }
+
+  /** The traceparent in that head; undefined: it has none. */
+  traceparentOf(bytes: Buffer): string | undefined {
+    return this.#valueOf(bytes, this.#traceparent)
+  }
+
+  #valueOf(bytes: Buffer, index: number): string | undefined {
+    if (index < 0) return undefined
+    let start = this.#values[index * 2] as number
+    let end = this.#values[index * 2 + 1] as number
     while (start < end && bytes[start] === SPACE) start++
     while (start < end && bytes[end - 1] === SPACE) end--
-    return soundRequestId(bytes.toString('latin1', start, end))
+    return bytes.toString('latin1', start, end)
   }
 
   /**
@@ -88,7 +104,7 @@ export class VolatileFields {
       const name = bytes[at] === COLON ? this.#volatileName(bytes, start, at) : undefined
       if (name) {
         if (count === MAX_VALUES) return 0
-        if (name === ID_NAME && this.#requestId < 0) this.#requestId = count
+        this.#note(name, count)
         this.#values[count * 2] = ++at
         while (at < end && (bytes[at] as number) >= SPACE && (bytes[at] as number) < DELETE) at++
         this.#values[count * 2 + 1] = at
@@ -99,6 +115,12 @@ export class VolatileFields {
       }
     }
     return at < end ? count : 0
+  }
+
+  /** Notes where the values are that are asked for. */
+  #note(name: Buffer, at: number): void {
+    if (name === ID_NAME && this.#requestId < 0) this.#requestId = at
+    if (name === TRACE_NAME && this.#traceparent < 0) this.#traceparent = at
   }
 
   #volatileName(bytes: Buffer, start: number, end: number): Buffer | undefined {

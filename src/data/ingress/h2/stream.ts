@@ -1,9 +1,10 @@
 /** The HTTP exchange of the HTTP/2 door: one stream of a connection. */
-import type { RawPairs, WholeBody } from '../../../core/call.ts'
+import { header, type RawPairs, type WholeBody } from '../../../core/call.ts'
 import { GatewayError } from '../../../core/errors.ts'
 import type { PeerCertificate } from '../../../core/peer-certificate.ts'
 import type { Fields } from '../../../core/reply.ts'
 import { callersRequestId, REQUEST_ID } from '../../../core/request-id.ts'
+import { TRACEPARENT } from '../../../core/trace-context.ts'
 import type { Signal } from '../../../lib/cancel.ts'
 import { CANCEL, INTERNAL_ERROR, NO_ERROR } from '../../../lib/http2/frames.ts'
 import { ownBytes } from '../../../lib/http2/payloads.ts'
@@ -89,6 +90,10 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
   get requestId(): string {
     this.#requestId ??= callersRequestId(this.#fields) || this.#mintId()
     return this.#requestId
+  }
+
+  get traceparent(): string | undefined {
+    return header(this.#fields, TRACEPARENT)
   }
 
   get peer(): string {

@@ -28,7 +28,7 @@ it('sends what came within a tenth of a second together, in order', () => {
   outbox.add('bc', true)
   expect(sent).toEqual([])
   clock.advance(100)
-  expect(sent).toEqual([{ lines: ['a', 'bc'], notable: [0, 1] }])
+  expect(sent).toEqual([{ lines: ['a', 'bc'], notable: [0, 1], traced: [] }])
   expect(queued[0]).toBe(3)
   settleBatch(queued, sent[0] as CallBatch)
   expect(queued[0]).toBe(0)

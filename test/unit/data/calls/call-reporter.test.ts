@@ -1,9 +1,9 @@
 /** Which calls are told in the access log, and what a line has. */
-import { expect, it } from 'vitest'
-import type { CallLine } from '../../../../src/core/call-line.ts'
+import { describe, expect, it } from 'vitest'
+import type { CallLine, TracedCall } from '../../../../src/core/call-line.ts'
 import { CallRecord } from '../../../../src/core/call-record.ts'
 import type { Answered } from '../../../../src/core/observer.ts'
-import { CallReporter, type CallRules } from '../../../../src/data/calls/call-reporter.ts'
+import { type AccessRules, CallReporter, type CallRules } from '../../../../src/data/calls/call-reporter.ts'
 
 const never = { takes: () => false }
 const CALLED = { peer: '10.0.0.9', method: 'POST', path: '/v1/models/m:predict', bytesIn: 12, bytesOut: 34 }
@@ -18,11 +18,19 @@ const answered = (over: Partial<Answered> = {}): Answered => ({
   },
 })
 
-function reporting(rules: Partial<CallRules> = {}) {
+function reporting(rules: Partial<AccessRules> = {}, traces?: CallRules['traces']) {
   const told: { line: CallLine; isOdd: boolean }[] = []
-  const outbox = { add: (line: string, isOdd: boolean) => void told.push({ line: JSON.parse(line), isOdd }) }
-  const all = { sampler: never, slowMs: 500, errors: true, ...rules }
-  return { told, reporter: new CallReporter({ rules: all, outbox, clock: { wall: () => 0 } }) }
+  const traced: TracedCall[] = []
+  const outbox = {
+    add: (line: string, isOdd: boolean) => void told.push({ line: JSON.parse(line) as CallLine, isOdd }),
+    trace: (call: string) => void traced.push(JSON.parse(call) as TracedCall),
+  }
+  const access = { sampler: never, slowMs: 500, errors: true, ...rules }
+  return {
+    told,
+    traced,
+    reporter: new CallReporter({ rules: { access, traces }, outbox, clock: { wall: () => 0 } }),
+  }
 }
 
 it.each([
@@ -113,4 +121,42 @@ it('a record that never ends is bounded', () => {
     record.attempt('b', i, i)
   }
   expect([record.steps.length, record.attempts.length]).toEqual([32, 32])
+})
+
+describe('a call is traced', () => {
+  const [traceId, parentId] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7']
+  const all = { takes: () => true }
+
+  it.each([
+    ['if its caller has it traced', `00-${traceId}-${parentId}-01`, never, true],
+    ['not if its caller has not', `00-${traceId}-${parentId}-00`, all, false],
+    ['if it is in the sample', undefined, all, true],
+    ['not if it is not', undefined, never, false],
+    ['by the sample if what its caller says is not sound', '00-0-0-01', never, false],
+  ])('%s', (_, parent, sampler, isTraced) => {
+    const { traced, reporter } = reporting({}, sampler)
+    // With a record and without.
+    reporter.ended(answered(), () => CALLED, reporter.begin(0, parent))
+    reporter.ended(answered(), () => ({ ...CALLED, traceparent: parent }))
+    expect(traced).toHaveLength(isTraced ? 2 : 0)
+    for (const call of traced) {
+      expect(call).toMatchObject({
+        requestId: 'r-1',
+        traceId: expect.stringMatching(/^[0-9a-f]{32}$/),
+        steps: [],
+      })
+      expect(call.spanId).toMatch(/^[0-9a-f]{16}$/)
+      if (parent) expect([call.traceId, call.parentId]).toEqual([traceId, parentId])
+    }
+  })
+
+  it('with an id for each attempt, and its trace in the line of the log', () => {
+    const { told, traced, reporter } = reporting({ slowMs: 0 }, all)
+    const record = reporter.begin(0, `00-${traceId}-${parentId}-01`)
+    const ids = [record.attempt('b', 0, 1).spanId, record.attempt('b', 1, 2).spanId]
+    reporter.ended(answered(), () => CALLED, record)
+    expect(new Set([...ids, traced[0]?.spanId]).size).toBe(3)
+    expect(traced[0]?.attempts.map(({ spanId }) => spanId)).toEqual(ids)
+    expect(told[0]?.line.traceId).toBe(traceId)
+  })
 })
