@@ -80,7 +80,7 @@ async function saidPlainly(requests: readonly string[]): Promise<string> {
 /** Without the fields that are the connection's and the moment's. */
 const comparable = (text: string) =>
   text
-    .replace(/^(?:Date|Connection|Keep-Alive): .*\r\n/gim, '')
+    .replace(/^(?:Date|Connection|Keep-Alive|X-Request-Id): .*\r\n/gim, '')
     .replace(/^(Retry-After: |RateLimit: .*;t=)(\d+)/gm, (_, name, seconds) => {
       expect(Number(seconds)).toBeGreaterThan(600)
       return `${name}soon`

@@ -15,6 +15,12 @@ const seconds = Number(process.env['INFERGATE_FUZZ_SECONDS'] ?? 5)
 
 /** What the gateway writes anew, or ends at the gateway. */
 const REPLACED = /^(?:host|content-length|connection|via|x-forwarded-\w+)$/i
+/** One of the gateway's where the caller's is not sound. */
+const REQUEST_ID = /^x-request-id$/i
+/** To a backend that reads `_` as `-` it would be a second id. */
+const ANY_SPELLING = /^x[-_]request[-_]id$/i
+const SOUND_ID = /^[\w.~:+/=@-]{1,128}$/
+const OWN_ID = /^[0-9a-f]{16}-[0-9a-v]{6,}$/
 /** On the way its caller's time grows less. */
 const DEADLINE = /^grpc-timeout$/i
 
@@ -132,7 +138,10 @@ function sent({ lines }: OneCall): (readonly [string, string])[] {
 
 /** Without what differs for reasons of its own. */
 const comparable = (fields: Told['fields']) =>
-  fields.filter(([name]) => !REPLACED.test(name) && !DEADLINE.test(name) && !/^content-type$/i.test(name))
+  fields.filter(
+    ([name]) =>
+      ![REPLACED, DEADLINE, ANY_SPELLING].some((apart) => apart.test(name)) && !/^content-type$/i.test(name),
+  )
 const valuesOf = (fields: Told['fields'], name: RegExp) =>
   fields.filter(([one]) => name.test(one)).map(([, of]) => of)
 
@@ -208,13 +217,16 @@ function check(one: OneCall, { status, headers, body }: RawReply): void {
   const { predictions } = JSON.parse(Buffer.from(body, 'latin1').toString()) as { predictions: [string] }
   const { pool, fields } = JSON.parse(predictions[0]) as Told
   const own = sent(one)
-  const [id = ''] = valuesOf(own, /^x-request-id$/i)
+  const [id = ''] = valuesOf(own, REQUEST_ID)
+  const shown = SOUND_ID.test(id) ? id : expect.stringMatching(OWN_ID)
+  expect(headers.get('x-request-id')).toEqual(shown)
   expect(pool).toBe(/^b.+$/.test(id) ? 'picked' : 'main')
   const correlation = /^x.correlation.id$/i
   if (pool === 'main' && one.model === 'varied')
     expect(valuesOf(fields, correlation)).toEqual(valuesOf(own, correlation))
   if (isHit({ headers })) return
   expect(comparable(fields)).toEqual(comparable(own))
+  expect(valuesOf(fields, ANY_SPELLING)).toEqual([shown])
   const via = valuesOf(own, /^via$/i).join(', ')
   expect(valuesOf(fields, /^via$/i)).toEqual([via === '' ? '1.1 infergate' : `${via}, 1.1 infergate`])
   const [allowed] = valuesOf(own, DEADLINE)
