@@ -4,7 +4,7 @@
  */
 import { type Digest, digestOf } from '../../../src/core/key.ts'
 import { layoutOf, SLOT_BYTES } from '../../../src/data/cache/memory/arena-bytes.ts'
-import { createMemory } from '../../../src/data/cache/memory/memory.ts'
+import { createMemory, type Memory } from '../../../src/data/cache/memory/memory.ts'
 import { HEADER_CELLS } from '../../../src/data/cache/memory/ring.ts'
 import type { Request } from './workloads.ts'
 
@@ -20,9 +20,19 @@ export const recordBytes = (bytes: number) => (HEADER_CELLS + Math.ceil(bytes / 
 /** The bytes for records in process memory of `maxBytes`. */
 const room = (maxBytes: number) => layoutOf(maxBytes).cells * 8
 
-/** The process memory. `isBlind`: it is told that all misses cost the same. */
-export function arena(maxBytes: number, isBlind = false): Policy {
-  const memory = createMemory({ maxBytes })
+interface ArenaOptions {
+  /** Another checkout's memory. */
+  readonly create?: (options: { maxBytes: number }) => Pick<Memory, 'get' | 'set'>
+  /** It is not told what a miss costs. */
+  readonly isBlind?: boolean
+}
+
+/** The process memory. */
+export function arena(
+  maxBytes: number,
+  { create = createMemory, isBlind = false }: ArenaOptions = {},
+): Policy {
+  const memory = create({ maxBytes })
   const digests = new Map<number, Digest>()
   const digest = (key: number): Digest => {
     const known = digests.get(key) ?? digestOf(`${key}`)
@@ -33,7 +43,8 @@ export function arena(maxBytes: number, isBlind = false): Policy {
   return {
     get: ({ key }) => memory.get(digest(key)) !== undefined,
     set({ key, bytes }, costMs) {
-      memory.set(digest(key), value.subarray(0, bytes), Number.MAX_VALUE, { costMs: isBlind ? 0 : costMs })
+      const terms = isBlind ? [] : [{ costMs }]
+      memory.set(digest(key), value.subarray(0, bytes), Number.MAX_VALUE, ...terms)
     },
   }
 }
