@@ -42,6 +42,7 @@ import type { Forms, ShownForm } from './key/forms.ts'
 import { createKeyer } from './key/keyer.ts'
 import { refusalKey } from './key/refusal.ts'
 import { createVersionRules, type VersionStatement } from './key/statements.ts'
+import { TypicalCosts } from './measure/typical-cost.ts'
 import type { Recorder } from './record/recorder.ts'
 import { recording } from './record/recording.ts'
 import type { Matched } from './route/routes.ts'
@@ -222,6 +223,7 @@ function foundations(parts: AssemblyParts) {
     aliases: cache.hasShared ? new Aliases(clock) : undefined,
     flights: new Flights<LoadResult>({ maxWaiters: MAX_WAITERS, clock }),
     generations: new GenerationTable(parts),
+    typicalCosts: new TypicalCosts(clock),
     versions: createVersionRules(facts.deployments, parts.stated),
     leases: leasesOf(parts),
     dispatch,

@@ -9,14 +9,27 @@ import { FakeClock } from '../support/fake-clock.ts'
 const MAX_BYTES = 64 * 1024
 
 const key = fc.nat(400)
+const costMs = fc.oneof(fc.constantFrom(0, 1e-6, 2, 2_000, 1e12), fc.double({ min: 0, noNaN: true }))
 const step = fc.oneof(
   {
     weight: 6,
-    arbitrary: fc.record({ op: fc.constant('set' as const), key, size: fc.nat(900), ttl: fc.nat(5_000) }),
+    arbitrary: fc.record({
+      op: fc.constant('set' as const),
+      key,
+      size: fc.nat(900),
+      ttl: fc.nat(5_000),
+      costMs,
+    }),
   },
   {
     weight: 1,
-    arbitrary: fc.record({ op: fc.constant('set' as const), key, size: fc.nat(20_000), ttl: fc.nat(5_000) }),
+    arbitrary: fc.record({
+      op: fc.constant('set' as const),
+      key,
+      size: fc.nat(20_000),
+      ttl: fc.nat(5_000),
+      costMs,
+    }),
   },
   { weight: 6, arbitrary: fc.record({ op: fc.constant('get' as const), key }) },
   { weight: 1, arbitrary: fc.record({ op: fc.constant('delete' as const), key }) },
@@ -51,7 +64,9 @@ describe.each(variants)('the process memory %s', (_, open) => {
           } else if (s.op === 'set') {
             const value = Buffer.alloc(s.size, ++serial)
             const expiresAt = clock.now() + s.ttl
-            if (memory.set(digestOf(`${s.key}`), value, expiresAt)) model.set(s.key, { value, expiresAt })
+            const { costMs } = s
+            if (memory.set(digestOf(`${s.key}`), value, expiresAt, { costMs }))
+              model.set(s.key, { value, expiresAt })
             else model.delete(s.key)
           } else {
             const found = memory.get(digestOf(`${s.key}`))

@@ -115,9 +115,6 @@ describe('the envelope', () => {
       if (name === undefined) return []
       const bytes = Buffer.from(value, 'base64')
       const entry = decode(bytes, Buffer.from(name, 'base64url').toString('latin1') as Digest)
-      // What it cost upstream is no longer kept.
-      bytes.fill(0, 92, 100)
-      bytes.writeUInt32LE(crc32(bytes.subarray(0, -4)), bytes.length - 4)
       expect(entry && Buffer.compare(encode(entry), bytes)).toBe(0)
       return [Buffer.from(entry?.body ?? []).toString()]
     })
@@ -146,24 +143,31 @@ describe('the envelope', () => {
     expect(decode(bytes, entry.digest)?.body.buffer).toBe(bytes.buffer)
   })
 
-  it('skips what earlier releases kept with an entry: tags, and what it cost upstream', () => {
+  it('skips the tags that earlier releases kept with an entry, and a cost that is none', () => {
     fc.assert(
       fc.property(entries, fc.uint8Array({ maxLength: 90 }), fc.nat(8), (entry, tags, count) => {
         const bytes = encode(entry)
         const at = 100 + bytes.readUInt32LE(40)
         bytes[38] = count
         bytes.writeUInt32LE(tags.length, 44)
-        bytes.writeDoubleLE(12.5, 92)
         const earlier = Buffer.concat([bytes.subarray(0, at), tags, bytes.subarray(at)])
         earlier.writeUInt32LE(crc32(earlier.subarray(0, -4)), earlier.length - 4)
         expect(decode(earlier, entry.digest)).toEqual(decode(encode(entry), entry.digest))
       }),
     )
+    const { digest } = anEntry('cost')
+    const bytes = encode(anEntry('cost'))
+    for (const cost of [Number.NaN, -1, Number.POSITIVE_INFINITY]) {
+      bytes.writeDoubleLE(cost, 92)
+      bytes.writeUInt32LE(crc32(bytes.subarray(0, -4)), bytes.length - 4)
+      expect(decode(bytes, digest)?.costMs).toBe(0)
+    }
   })
 
   it('refuses 64 KiB of headers and times that are none', () => {
     expect(() => encode(anEntry('h', { headers: ['x', 'y'.repeat(65_536)] }))).toThrow(/headers over/)
     expect(() => encode(anEntry('n', { ttlMs: Number.NaN }))).toThrow(/times/)
+    expect(() => encode(anEntry('c', { costMs: -1 }))).toThrow(/times/)
     expect(() => encode(anEntry('i', { swrMs: Number.POSITIVE_INFINITY }))).toThrow(/times/)
   })
 

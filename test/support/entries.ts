@@ -47,6 +47,7 @@ export const entries: fc.Arbitrary<Entry> = fc
     sieMs: ms,
     version: text,
     negative: fc.boolean(),
+    costMs: ms,
     trailers: fc.option(fields(1), { nil: undefined }),
   })
   .map(({ frame, trailers, ...entry }) => ({

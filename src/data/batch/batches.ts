@@ -40,6 +40,8 @@ export interface BatchRows {
 export interface BatchedRow {
   readonly answer: RowAnswer
   readonly response: UpstreamResponse
+  /** Its share of the backend's milliseconds. */
+  readonly costMs: number
   /** The form of the call that was sent for all. */
   readonly form: number
 }
@@ -170,7 +172,8 @@ export class Batches {
     })
     const answers = this.#parts.cut(lead, response, rows)
     const { form = 0 } = lead.plan
-    if (answers) return { answers: answers.map((answer) => ({ answer, response, form })) }
+    const costMs = response.ms / rows.length
+    if (answers) return { answers: answers.map((answer) => ({ answer, response, costMs, form })) }
     const { body } = response.reply
     const verdict = verdictOf(lead.matched.protocol, response.reply)
     if (shares.length > 1) letGo(body)

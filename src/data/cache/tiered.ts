@@ -168,7 +168,7 @@ class TieredCache implements Tiered {
     const life = lifeMs(entry, this.#clock.wall())
     // Memory copies the bytes, but a tier's queue keeps them, so the scratch buffer serves for memory only.
     const bytes = this.#closed || isFenced || life <= 0 ? undefined : this.#encoded(entry, isOurs)
-    let isStored = bytes !== undefined && this.#remember(entry.digest, bytes, life)
+    let isStored = bytes !== undefined && this.#remember(entry, bytes, life)
     if (!bytes || isOurs) {
       lease?.onUnwritten()
       return isStored
@@ -329,14 +329,14 @@ class TieredCache implements Tiered {
     // Stored here while the tier answered: it is newer, and already on its way to every tier.
     if (present && present.createdAt >= entry.createdAt) return
     const life = lifeMs(entry, this.#clock.wall())
-    this.#remember(entry.digest, bytes, life)
+    this.#remember(entry, bytes, life)
     for (const { queue } of this.#tierStates.slice(0, level)) {
       queue.push({ digest: entry.digest, bytes, ttlMs: life + GRACE_MS })
     }
   }
 
-  #remember(digest: Digest, bytes: Uint8Array, life: number): boolean {
+  #remember({ digest, costMs = 0 }: Entry, bytes: Uint8Array, life: number): boolean {
     const now = this.#clock.now()
-    return this.#memory?.set(digest, bytes, now + Math.min(life, this.#ttlCap), now) ?? false
+    return this.#memory?.set(digest, bytes, now + Math.min(life, this.#ttlCap), { costMs, now }) ?? false
   }
 }

@@ -15,6 +15,7 @@ import type { Entry } from '../cache/entry.ts'
 import { isStreamed } from '../cache/streamed.ts'
 import type { StoreOptions } from '../cache/tiered.ts'
 import { answeredBy } from '../key/answered-by.ts'
+import type { TypicalCosts } from '../measure/typical-cost.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import { hasBody } from '../upstream/forward.ts'
 import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
@@ -55,6 +56,7 @@ export interface HttpFetchParts {
   readonly outgoing: (call: Call) => RawPairs
   /** Whether an answer of this version may be stored under the present deployment. */
   readonly mayKeep: (matched: Matched, version: string | undefined) => boolean
+  readonly typicalCosts: TypicalCosts
   readonly clock: Clock
   readonly random: () => number
 }
@@ -113,7 +115,7 @@ class Loading {
     const headers = updatedFields(entry.headers, reply.headers, at)
     const age = header(reply.headers, 'age')
     const head = { status: entry.status, headers: age === undefined ? headers : [...headers, 'Age', age] }
-    const kept = this.#put({ ...entry, headers }, head, backend)
+    const kept = this.#put({ ...entry, headers, costMs: entry.costMs ?? 0 }, head, backend)
     const { status } = reply
     const outcome = fetched(this.#lookup, { status, kept: kept?.entry, isRenewed: true, now: at })
     this.#leader.first({ reply: replyTo(this.#lookup, { ...entry, headers }, at), outcome })
@@ -176,9 +178,11 @@ class Loading {
     this.#leader.landed(isForAll(reply) ? { kind: 'reply', reply } : { kind: 'none' })
   }
 
-  #keep({ reply, backend }: UpstreamResponse, body: Uint8Array) {
+  #keep({ reply, backend, ms }: UpstreamResponse, body: Uint8Array) {
     const headers = keptFields(reply.headers, this.#now())
-    return this.#put({ status: reply.status, headers, body }, reply, backend)
+    // Until the head: how fast a body arrives may depend on the caller who reads it.
+    const costMs = this.#parts.typicalCosts.bounded(this.#cache, ms)
+    return this.#put({ status: reply.status, headers, body, costMs }, reply, backend)
   }
 
   /** `head`: the head by which it is judged. */

@@ -38,7 +38,7 @@ export function nodeEntry(digest: Digest, { generation, writtenAt, names }: UrlN
   return { digest, kind: 'reply', status: 204, headers: fields, body: NOTHING, ...life, ...PLAIN }
 }
 
-type Lived = Pick<Entry, 'createdAt' | 'ttlMs'>
+type Lived = Pick<Entry, 'createdAt' | 'ttlMs' | 'costMs'>
 
 const NOTHING = new Uint8Array(0)
 const PLAIN = { swrMs: 0, sieMs: 0, version: '', negative: false }

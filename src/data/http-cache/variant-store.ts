@@ -44,7 +44,7 @@ export interface HttpLookup extends VariantRequest {
 }
 
 /** The part of an entry that comes from the backend's response. */
-export type FetchedResponse = Pick<Entry, 'status' | 'headers' | 'body' | 'version'>
+export type FetchedResponse = Required<Pick<Entry, 'status' | 'headers' | 'body' | 'version' | 'costMs'>>
 
 export interface StoredVariant {
   readonly entry: Entry
@@ -140,7 +140,7 @@ export class VariantStore {
     if (!names) return undefined
     const node = present ? { ...present, names } : newNode(names)
     const { createdAt, ttlMs, restMs } = keeping
-    const { status, headers, body, version } = made
+    const { status, headers, body, version, costMs } = made
     const entry: Entry = {
       status,
       headers,
@@ -154,6 +154,7 @@ export class VariantStore {
       swrMs: 0,
       sieMs: restMs,
       negative: false,
+      costMs,
     }
     const isNamed = this.#store(lookup, this.#topOf(lookup, node, entry))
     const isKept = this.#store(lookup, entry, storing?.(entry.digest))
@@ -173,12 +174,13 @@ export class VariantStore {
     return removed
   }
 
-  /** The node's entry, which lives as long as every answer under it. */
+  /** The node's entry, which lives as long as every answer under it; without it none of them is found. */
   #topOf({ url }: HttpLookup, node: UrlNode, entry: Entry): Entry {
     const before = this.#cache.peek(url)
     const end = entry.createdAt + entry.ttlMs + entry.sieMs
     const until = Math.max(end, before ? before.createdAt + before.ttlMs : 0)
-    return nodeEntry(url, node, { createdAt: entry.createdAt, ttlMs: until - entry.createdAt })
+    const { createdAt, costMs = 0 } = entry
+    return nodeEntry(url, node, { createdAt, ttlMs: until - createdAt, costMs })
   }
 
   #store({ shared, writable, began }: HttpLookup, entry: Entry, options?: StoreOptions): boolean {

@@ -102,11 +102,12 @@ export function createFetch(parts: FetchParts): Fetch {
       return { running: response, isShared: mayKeepHead(context.matched, response, clock.wall()) }
     if (!context.rows)
       return mayKeep(context, response, clock.wall())
-        ? { answers: [{ answer: undefined, response }], leaderReply: response.reply }
+        ? { answers: [{ answer: undefined, response, costMs: response.ms }], leaderReply: response.reply }
         : { unstored: response.reply }
     const answers = cutRows(context, response, rows)
+    const costMs = response.ms / rows.length
     return answers
-      ? { answers: answers.map((answer) => ({ answer, response })), leaderReply: response.reply }
+      ? { answers: answers.map((answer) => ({ answer, response, costMs })), leaderReply: response.reply }
       : { unstored: response.reply }
   }
 }

@@ -22,9 +22,9 @@ import { NO_WINDOWS, windowsWithin } from '../http-cache/keep.ts'
 import { type Life, lifeOf, NO_RESPONSE_DIRECTIVES } from '../http-cache/response-directives.ts'
 import { type Forms, suits } from '../key/forms.ts'
 import type { VersionRules } from '../key/statements.ts'
+import type { TypicalCosts } from '../measure/typical-cost.ts'
 import type { Matched, RouteCache } from '../route/routes.ts'
 import type { LoadResult, LookupContext, RefusalOf } from '../rows/lookup-context.ts'
-import type { UpstreamResponse } from '../upstream/upstream-call.ts'
 import { versionsOf } from './answer-versions.ts'
 import type { Fetch, FetchOptions } from './fetch.ts'
 import { createFollow, type Follow, type FollowParts } from './follow.ts'
@@ -43,6 +43,7 @@ export interface FillParts extends VersionRules {
   readonly forms: Pick<Forms, 'learn'>
   readonly refusalOf: RefusalOf
   readonly observer: Pick<Observer, 'generated'>
+  readonly typicalCosts: TypicalCosts
   readonly clock: Clock
   readonly random: () => number
 }
@@ -190,11 +191,16 @@ export class Fill {
     { running, isShared }: Extract<FetchResult, { running: unknown }>,
   ): void {
     const { load, digests } = fetched
+    const { generations, cache, clock } = this.#parts
+    const askedAt = clock.now() - running.ms
     const keep = (events: Uint8Array) =>
       isShared
-        ? this.#keptOf(context, fetched, { ...running, reply: { ...running.reply, body: events } })
+        ? this.#keptOf(context, fetched, {
+            answer: undefined,
+            response: { ...running, reply: { ...running.reply, body: events } },
+            costMs: clock.now() - askedAt,
+          })
         : undefined
-    const { generations, cache } = this.#parts
     // Nobody joins what was asked for before the key was purged.
     const isJoinable = isShared && digests.every((digest) => cache.passes(digest, context.began))
     const generation = generations.run(context, running, { isJoinable, keep })
@@ -207,16 +213,14 @@ export class Fill {
   }
 
   /** Stores a generation that is over, as an answer that came in one piece; undefined: it may not be kept. */
-  #keptOf(context: LookupContext, fetched: Fetched, response: UpstreamResponse): Entry | undefined {
+  #keptOf(context: LookupContext, fetched: Fetched, answer: FetchedAnswer): Entry | undefined {
     let kept: Entry | undefined
     const { signal, deadline } = context.call
     const { digests } = fetched
     const land = (_digest: Digest, result: LoadResult) => {
       if (result.kind === 'entry') kept = result.entry
     }
-    this.#keep(context, { ...fetched, load: { digests, signal, deadline, land } }, [
-      { answer: undefined, response },
-    ])
+    this.#keep(context, { ...fetched, load: { digests, signal, deadline, land } }, [answer])
     return kept
   }
 
@@ -278,10 +282,10 @@ export class Fill {
   #entryOf(
     { matched, form }: LookupContext,
     digest: Digest,
-    { answer, response, form: ownForm }: FetchedAnswer,
+    { answer, response, costMs, form: ownForm }: FetchedAnswer,
     version: string | undefined,
   ): Entry {
-    const { random, clock } = this.#parts
+    const { random, clock, typicalCosts } = this.#parts
     const { reply, ms } = response
     const cached = matched.route.cache as RouteCache
     const negative = verdictOf(matched.protocol, reply).kind !== 'ok'
@@ -310,6 +314,7 @@ export class Fill {
       sieMs: windows.sieMs,
       version: version ?? '',
       negative,
+      costMs: typicalCosts.bounded(cached, costMs),
       form: ownForm ?? form,
     }
   }

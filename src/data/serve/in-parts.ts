@@ -10,6 +10,8 @@ export interface FetchedAnswer {
   readonly response: UpstreamResponse
   /** Undefined: the whole reply is the answer. */
   readonly answer: RowAnswer | undefined
+  /** Its share of the backend's milliseconds. */
+  readonly costMs: number
   /** The form of the call that was sent, if that was another caller's. */
   readonly form?: number
 }

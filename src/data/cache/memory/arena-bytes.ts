@@ -11,9 +11,9 @@ export interface ArenaBytes {
 const MEAN_RECORD_BYTES = 192
 export const SLOT_BYTES = 8
 
-const HEADER_BYTES = 128
+const HEADER_BYTES = 512
 /** Counters in the header: 64-bit numbers, by their index as such. */
-export const NUMBERS = { bytes: 0, evictions: 1 } as const
+export const NUMBERS = { bytes: 0, evictions: 1, worth: 8 } as const
 /** State in the header: 32-bit words, by their index as such. */
 export const WORDS = { count: 4, small: 5, main: 5 + RING_STATE, mixes: 5 + 2 * RING_STATE } as const
 /** The lock of a shared arena, as the index of a 32-bit word. */

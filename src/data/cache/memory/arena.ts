@@ -4,26 +4,33 @@
  * view of it, and has no state of its own. It takes no lock; see `shared-arena.ts`.
  *
  * The buffer holds two logs, as in S3-FIFO (Yang et al., SOSP 2023). A new entry goes to the small log, a tenth of the
- * bytes. When it reaches the tail, it moves to the main log if it was read at least once; otherwise it is evicted, and a
- * fingerprint stays behind, so that it goes to the main log at once if it comes back. At the tail of the main log an entry
- * that was read since its last turn gets another turn. So one pass over keys that are used once flows through the small
- * log and leaves the main log alone. While the main log has free space every entry may move there: nothing is evicted
- * before the arena is full.
+ * bytes. When it reaches the tail, it moves to the main log if it was read at least once, or if entries that cost as much are
+ * often read later; otherwise it is evicted, and a fingerprint stays behind, so that it goes to the main log at once if it
+ * comes back. So one pass over keys that are used once flows through the small log and leaves the main log alone. While the
+ * main log has free space every entry may move there: nothing is evicted before the arena is full. At the tail of the main log
+ * an entry gets another turn if it saves enough backend time for its size (`worth.ts`).
  *
  * A record is a header and the bytes, in cells of eight bytes:
  *
- *   expiry f64 · length u32 · meta u32 (reads 0-3, live, in main) · digest[32] · bytes
+ *   expiry f64 · length u32 · meta u32 (`record-meta.ts`) · digest[32] · bytes
  *
  * An overwritten or deleted record stays in place, marked dead, until the tail reaches it.
  */
 import { type Digest, wordOf } from '../../../core/key.ts'
 import { type ArenaBytes, layoutOf, NUMBERS, SLOT_BYTES, WORDS } from './arena-bytes.ts'
 import { DigestIndex } from './digest-index.ts'
+import {
+  IN_MAIN,
+  isRead,
+  LIVE,
+  metaNew,
+  metaPromoted,
+  metaRead,
+  metaReturned,
+  metaTurned,
+} from './record-meta.ts'
 import { HEADER_CELLS, RING_STATE, Ring } from './ring.ts'
-
-const READS = 3
-const LIVE = 4
-const IN_MAIN = 8
+import { WORTH_NUMBERS, Worth } from './worth.ts'
 
 /** Bounds on the second turns that one insertion may give, so that no `set` takes long. */
 const MAX_TURNS = 128
@@ -46,6 +53,7 @@ export class Arena {
   readonly #ghosts: Uint32Array
   readonly #small: Ring
   readonly #main: Ring
+  readonly #worth: Worth
   readonly #data: Buffer
   readonly #words: Uint32Array
   readonly #doubles: Float64Array
@@ -57,6 +65,7 @@ export class Arena {
     const { slots, ghosts, index, prints, first, cells } = layoutOf(maxBytes)
     this.#numbers = new Float64Array(buffer, 0, index / 8)
     this.#header = new Uint32Array(buffer, 0, index / 4)
+    this.#worth = new Worth(this.#numbers.subarray(NUMBERS.worth, NUMBERS.worth + WORTH_NUMBERS))
     const count = this.#header.subarray(WORDS.count, WORDS.count + 1)
     this.#index = new DigestIndex(new Uint32Array(buffer, index, slots * 2), count)
     this.#ghosts = new Uint32Array(buffer, prints, ghosts)
@@ -84,6 +93,7 @@ export class Arena {
 
   /** Initialises memory that was just allocated, which is all zero. */
   found(): void {
+    this.#worth.clear()
     this.#small.clear()
     this.#main.clear()
     this.#mixA = this.#header[WORDS.mixes] = randomOdd()
@@ -93,6 +103,7 @@ export class Arena {
   /** Removes everything, whatever state the arena is in. */
   clear(): void {
     this.#numbers[NUMBERS.bytes] = 0
+    this.#worth.clear()
     this.#index.clear()
     this.#ghosts.fill(0)
     this.#small.clear()
@@ -113,7 +124,8 @@ export class Arena {
       return undefined
     }
     const meta = this.#words[cell * 2 + 3] as number
-    if ((meta & READS) < READS) this.#words[cell * 2 + 3] = meta + 1
+    const read = metaRead(meta)
+    if (read !== meta) this.#words[cell * 2 + 3] = read
     const length = this.#words[cell * 2 + 2] as number
     const from = (cell + HEADER_CELLS) * 8
     const copy = Buffer.allocUnsafe(length)
@@ -127,13 +139,14 @@ export class Arena {
   }
 
   /** Stores the value, evicting others as needed. `value.length` is at most `maxValueBytes`. */
-  set(digest: Digest, value: Uint8Array, { expiresAt, now }: { expiresAt: number; now: number }): boolean {
+  set(digest: Digest, value: Uint8Array, { expiresAt, cost, now }: Terms): boolean {
     const size = HEADER_CELLS + Math.ceil(value.length / 8)
-    const wasInMain = this.#drop(digest)
+    const replaced = this.#drop(digest)
     this.#clearSlot(now)
 
     const tag = this.#tagOf(digest)
-    const inMain = wasInMain || this.#wasSeen(digest, tag) || size * 2 > this.#small.cells
+    const isKnown = (replaced & IN_MAIN) !== 0 || this.#wasSeen(digest, tag)
+    const inMain = isKnown || size * 2 > this.#small.cells
     const ring = inMain ? this.#main : this.#small
     if (inMain) this.#clearMain(size, now)
     else while (ring.room(size) < 0) this.#evictSmall(now)
@@ -142,7 +155,9 @@ export class Arena {
 
     this.#doubles[cell] = expiresAt
     this.#words[cell * 2 + 2] = value.length
-    this.#words[cell * 2 + 3] = inMain ? LIVE | IN_MAIN : LIVE
+    const fresh = metaNew(cost)
+    const unread = inMain ? this.#worth.unread(fresh) : fresh
+    this.#words[cell * 2 + 3] = isKnown ? metaReturned(cost, replaced) : unread
     this.#data.write(digest, cell * 8 + 16, 32, 'latin1')
     this.#data.set(value, (cell + HEADER_CELLS) * 8)
     this.#index.add(tag, cell)
@@ -155,14 +170,14 @@ export class Arena {
     return true
   }
 
-  /** Removes the entry, if there is one, and returns whether it was in the main log. */
-  #drop(digest: Digest): boolean {
+  /** Removes the entry, if there is one, and returns its meta; 0: there was none. */
+  #drop(digest: Digest): number {
     const slot = this.#find(digest)
-    if (slot < 0) return false
+    if (slot < 0) return 0
     const cell = this.#index.cellAt(slot)
-    const inMain = ((this.#words[cell * 2 + 3] as number) & IN_MAIN) !== 0
+    const meta = this.#words[cell * 2 + 3] as number
     this.#forget(slot, cell)
-    return inMain
+    return meta
   }
 
   #forget(slot: number, cell: number): void {
@@ -194,15 +209,23 @@ export class Arena {
     const meta = this.#words[cell * 2 + 3] as number
     if ((meta & LIVE) !== 0) {
       const expired = (this.#doubles[cell] as number) <= now
-      if (!expired && mayStay && ((meta & READS) > 0 || this.#hasSpare(size))) {
+      const moved = !expired && mayStay ? this.#moved(cell, size, meta) : 0
+      if (moved !== 0) {
         this.#clearMain(size, now)
-        this.#carry(cell, size, LIVE | IN_MAIN)
+        this.#carry(cell, size, moved)
       } else {
         if (!expired) this.#remember(cell)
         this.#discard(cell)
       }
     }
     this.#small.release(size)
+  }
+
+  /** The meta with which the record at the small log's tail moves to the main log; 0: it is to be evicted. */
+  #moved(cell: number, size: number, meta: number): number {
+    if (isRead(meta)) return metaPromoted(meta)
+    if (this.#hasSpare(size)) return this.#worth.unread(meta)
+    return this.#worth.tried(meta, size, this.#words[cell * 2 + 7] as number)
   }
 
   #hasSpare(size: number): boolean {
@@ -225,14 +248,17 @@ export class Arena {
     const cell = this.#main.tail
     const size = this.#cellsAt(cell)
     const meta = this.#words[cell * 2 + 3] as number
-    const again = (meta & LIVE) !== 0 && (meta & READS) > 0 && size <= maxTurn
-    if (again && (this.#doubles[cell] as number) > now) {
+    const isLive = (meta & LIVE) !== 0
+    if (isLive) this.#worth.learn(meta)
+    const turned = metaTurned(meta)
+    const mayStay = isLive && size <= maxTurn && (this.#doubles[cell] as number) > now
+    if (mayStay && this.#worth.stays(turned, size)) {
       // Released first: then it always fits at the head, even over its own old bytes.
       this.#main.release(size)
-      this.#carry(cell, size, meta - 1)
+      this.#carry(cell, size, turned)
       return size
     }
-    if ((meta & LIVE) !== 0) this.#discard(cell)
+    if (isLive) this.#discard(cell)
     this.#main.release(size)
     return 0
   }
@@ -292,6 +318,13 @@ export class Arena {
   #mix(a: number, b: number): number {
     return (Math.imul(a, this.#mixA) + Math.imul(b, this.#mixB)) >>> 0
   }
+}
+
+/** Until when a value is stored, and what a miss of it costs, as in `miss-cost.ts`. */
+export interface Terms {
+  readonly expiresAt: number
+  readonly cost: number
+  readonly now: number
 }
 
 function randomOdd(): number {

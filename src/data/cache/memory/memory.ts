@@ -10,6 +10,7 @@ import type { Clock } from '../../../lib/clock.ts'
 import { systemClock } from '../../../lib/clock.ts'
 import { Arena, allocateArena } from './arena.ts'
 import type { ArenaBytes } from './arena-bytes.ts'
+import { missCost } from './miss-cost.ts'
 import { recoverArena, SharedArena } from './shared-arena.ts'
 
 export interface MemoryStats {
@@ -31,15 +32,22 @@ export interface Memory {
   has(digest: Digest): boolean
   /**
    * Stores a copy of `bytes` until the monotonic time `expiresAt`. False where it was refused; the digest's old value is
-   * removed then too. `now`: for a caller that has read the clock already.
+   * removed then too.
    */
-  set(digest: Digest, bytes: Uint8Array, expiresAt: number, now?: number): boolean
+  set(digest: Digest, bytes: Uint8Array, expiresAt: number, options?: SetOptions): boolean
   /** False: not deleted, since a thread died while it held the lock; to be called again. */
   delete(digest: Digest): boolean
   /** The bytes of all live entries, bookkeeping included; never above `maxBytes`. */
   readonly bytes: number
   readonly entries: number
   stats(): MemoryStats
+}
+
+export interface SetOptions {
+  /** The backend milliseconds that a miss costs; 0 or left out: unknown. */
+  readonly costMs?: number
+  /** For a caller that has read the clock already. */
+  readonly now?: number
 }
 
 export interface MemoryOptions {
@@ -130,11 +138,16 @@ class MemoryOver implements Memory {
     return value
   }
 
-  set(digest: Digest, bytes: Uint8Array, expiresAt: number, now = this.#clock.now()): boolean {
+  set(
+    digest: Digest,
+    bytes: Uint8Array,
+    expiresAt: number,
+    { costMs = 0, now = this.#clock.now() }: SetOptions = {},
+  ): boolean {
     const arena = this.#of(digest)
     const isFit = bytes.length <= this.#limit && expiresAt > now
     if (!isFit) arena.delete(digest)
-    if (!isFit || !arena.set(digest, bytes, { expiresAt, now })) {
+    if (!isFit || !arena.set(digest, bytes, { expiresAt, cost: missCost(costMs), now })) {
       this.#refused++
       return false
     }

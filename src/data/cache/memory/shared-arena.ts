@@ -4,7 +4,7 @@
  */
 import type { Digest } from '../../../core/key.ts'
 import { freeLock, isHeldBy, Lock } from '../../../lib/lock.ts'
-import { Arena } from './arena.ts'
+import { Arena, type Terms } from './arena.ts'
 import { type ArenaBytes, LOCK_WORD } from './arena-bytes.ts'
 
 /** Only a thread that died inside holds the lock for longer than its time slice; the control thread then frees the lock. */
@@ -53,10 +53,10 @@ export class SharedArena {
   }
 
   /** False: not done. */
-  set(digest: Digest, value: Uint8Array, times: { expiresAt: number; now: number }): boolean {
+  set(digest: Digest, value: Uint8Array, terms: Terms): boolean {
     if (!this.#lock.acquire(WAIT_MS)) return false
     try {
-      return this.#arena.set(digest, value, times)
+      return this.#arena.set(digest, value, terms)
     } finally {
       this.#lock.release()
     }

@@ -36,6 +36,18 @@ describe('the tiered cache', () => {
     expect(tiers.map((tier) => tier.kept.has(entry.digest))).toEqual([true, true])
   })
 
+  it('keeps what an answer has cost, in memory and where it comes from a tier', async () => {
+    const { clock, tiers, cache, made } = setup()
+    const [stored, found] = [made('stored', { costMs: 12.5 }), made('found', { costMs: 7 })]
+    cache.store(stored)
+    expect(cache.peek(stored.digest)?.costMs).toBe(12.5)
+    await tiers[1]?.set(found.digest, encode(found), 60_000)
+    const { value } = await settled(clock, cache.lookup([found.digest]))
+    expect(value?.[0]?.entry.costMs).toBe(7)
+    expect(cache.peek(found.digest)?.costMs).toBe(7)
+    await cache.close()
+  })
+
   it('keeps from the shared tiers what is for memory only', async () => {
     const { tiers, cache, made } = setup()
     cache.store(made('a'), { memoryOnly: true })

@@ -37,7 +37,7 @@ const response = (text: string) => ({
   status: 200,
   headers: [],
   body: Buffer.from(text),
-  upstreamMs: 1,
+  costMs: 1,
   version: '',
 })
 
