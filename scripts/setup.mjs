@@ -58,7 +58,11 @@ async function install(stamp, isWhole) {
     writeFileSync(unfinished, '')
     await installPackages(root, scope)
   }
-  ensureNode(modules, OLDEST_NODE)
+  const node = ensureNode(modules, OLDEST_NODE)
+  if (node !== undefined && !adoptable(root, scope)) {
+    const { completePackages } = await import('./setup/packages.mjs')
+    await completePackages(root, scope, node)
+  }
   writeStamp(modules, stamp, isWhole)
   rmSync(unfinished, { force: true })
 }

@@ -1,6 +1,6 @@
 /** Installs the packages, with errors a newcomer can act on. */
 import fs, { existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { run, tail } from './run.mjs'
 import { Failure, keepSaying, say } from './say.mjs'
 
@@ -24,15 +24,24 @@ export async function installPackages(root, scope) {
     `installing the packages of package-lock.json (about ${size} MB); this takes ten seconds to a few minutes, once`,
   )
   const done = keepSaying('still installing')
-  let result = await askNpm(root, scope, 'ci')
+  let result = await askNpm(root, scope, ['ci'])
   // A lock file written against a mirror may lack other platforms' packages: npm ci refuses it, npm install does not.
   if (/Missing: .* from lock file/.test(result.output))
-    result = await askNpm(root, scope, 'install', '--no-save')
+    result = await askNpm(root, scope, ['install', '--no-save'])
   const seconds = done()
   if (result.code !== 0) throw new Failure(explain(result, full))
   // npm does not notice a package that was cut off by a full disk.
   if (freeMb(join(root, 'node_modules')) < 1) throw new Failure(full)
   say(`packages installed in ${seconds} s`)
+}
+
+/**
+ * Installs what npm has left out without a word: optional packages that are not for the Node it ran on. `node`: the one that will run
+ * the project.
+ */
+export async function completePackages(root, scope, node) {
+  const result = await askNpm(root, scope, ['install', '--no-save'], node)
+  if (result.code !== 0) throw new Failure(explain(result, 'the disk is full'))
 }
 
 function freeMb(folder) {
@@ -42,8 +51,8 @@ function freeMb(folder) {
   return Math.floor((bavail * bsize) / 2 ** 20)
 }
 
-function askNpm(root, { isWhole, withNode }, ...words) {
-  const [command, ...before] = npmCommand()
+function askNpm(root, { isWhole, withNode }, words, node) {
+  const [command, ...before] = npmCommand(node)
   const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
   const chosen = [
     isWhole ? '--include=dev' : '--omit=dev',
@@ -51,22 +60,20 @@ function askNpm(root, { isWhole, withNode }, ...words) {
     ...(withNode ? [] : ['--workspaces=false']),
   ]
   const args = [...before, ...words, '--ignore-scripts', ...chosen, ...quiet]
-  return run(command, args, { cwd: root, env: npmEnvironment(), deadlineMs: DEADLINE_MS })
+  return run(command, args, { cwd: root, env: npmEnvironment(node), deadlineMs: DEADLINE_MS })
 }
 
-/** The npm that called us, run by the Node that ran it: `node_modules/.bin/node` is about to be replaced. */
-function npmCommand() {
-  const { npm_execpath: npm, npm_node_execpath: node } = process.env
+/** The npm that called us, unless told otherwise run by the Node that ran it: `node_modules/.bin/node` is about to be replaced. */
+function npmCommand(node = process.env.npm_node_execpath) {
+  const { npm_execpath: npm } = process.env
   if (npm?.endsWith('npm-cli.js') && node && existsSync(node)) return [node, npm]
   return [process.platform === 'win32' ? 'npm.cmd' : 'npm']
 }
 
-function npmEnvironment() {
+function npmEnvironment(node) {
   const parts = (process.env.PATH ?? '').split(delimiter)
-  const env = {
-    ...process.env,
-    PATH: parts.filter((part) => !part.includes('node_modules/.bin')).join(delimiter),
-  }
+  const others = parts.filter((part) => !part.includes('node_modules/.bin'))
+  const env = { ...process.env, PATH: [...(node ? [dirname(node)] : []), ...others].join(delimiter) }
   // NODE_ENV=production would leave out the tools and the tests' own packages.
   delete env.NODE_ENV
   return env

@@ -1,21 +1,21 @@
 /** Which Node will run the project: the one that came with the packages, or this machine's own. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, realpathSync, rmSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { Failure, say } from './say.mjs'
 
-/** Throws when neither is `oldest` or newer. */
+/** The Node that came with the packages, unless this machine's own will run the project. Throws when neither is `oldest` or newer. */
 export function ensureNode(modules, oldest) {
   const bundled = join(modules, '.bin', process.platform === 'win32' ? 'node.cmd' : 'node')
   if (existsSync(bundled)) {
     const found = versionOf(bundled)
-    if (found.major >= oldest) return
+    if (found.major >= oldest) return realpathSync(bundled)
     // First on the PATH of npm's scripts, it would hide the machine's Node (musl instead of glibc does this).
     rmSync(bundled)
     say(`the Node that came with the packages does not run here (${found.text}); using this machine's own`)
   }
   const own = ownNode()
-  if (own.major >= oldest) return
+  if (own.major >= oldest) return undefined
   throw new Failure(
     `this machine needs Node ${oldest} or newer: the packages hold none that runs on ${process.platform}-${process.arch}, ` +
       `and the one on the PATH is ${own.text}. Install Node 26 from https://nodejs.org and try again.`,
