@@ -1,6 +1,7 @@
 /** The trace that a call belongs to, as callers and backends hear of it: `traceparent` (W3C Trace Context). */
 
 export const TRACEPARENT = 'traceparent'
+export const TRACESTATE = 'tracestate'
 
 export interface TraceParent {
   /** 32 hexadecimal digits. */

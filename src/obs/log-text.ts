@@ -29,7 +29,8 @@ export function textOfLine(line: string, isColoured: boolean): string {
   const style = Object.hasOwn(STYLES, String(level)) ? STYLES[level as keyof typeof STYLES] : 'bold'
   const words = shown(String(event)).replaceAll('.', ' ')
   const details = Object.entries(fields).map(
-    ([name, value]) => `${paint('dim', `${shown(name)}=`)}${textOf(value)}`,
+    ([name, value]) =>
+      `${paint('dim', `${shown(name)}=`)}${STACKS.has(name) ? stackOf(value) : textOf(value)}`,
   )
   return `${[paint('dim', timeOf(time)), paint(style, String(level).padEnd(5)), paint('bold', words), ...details].join(' ')}\n`
 }
@@ -52,10 +53,17 @@ function timeOf(time: unknown): string {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${ms}`
 }
 
-/** A stack has its lines below; other texts with blanks are in quotes, so that fields can be told apart. */
+/** Members that are ours to write, and may have the lines of a stack. */
+const STACKS = new Set(['error', 'stack'])
+
+function stackOf(value: unknown): string {
+  if (typeof value !== 'string' || !value.includes('\n')) return textOf(value)
+  return value.split('\n').map(shown).join('\n    ')
+}
+
+/** A text with blanks is in quotes, so that fields can be told apart. */
 function textOf(value: unknown): string {
   if (typeof value !== 'string') return shown(JSON.stringify(value) ?? 'undefined')
-  if (value.includes('\n')) return value.split('\n').map(shown).join('\n    ')
   return shown(/[\s"=]/.test(value) || value === '' ? JSON.stringify(value) : value)
 }
 

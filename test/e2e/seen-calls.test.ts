@@ -367,6 +367,12 @@ describe('traces', () => {
     expect(spansOf(unsampled)).toEqual([])
   })
 
+  it('a `tracestate` without a trace of its caller ends here', async () => {
+    await overHttp1(['tracestate: a=b'], fresh())
+    const { traceparent, tracestate } = backend.asked.at(-1)?.headers ?? {}
+    expect([typeof traceparent, tracestate]).toEqual(['string', undefined])
+  })
+
   it('a collector that takes nothing makes nobody wait, and what is lost is counted', async () => {
     const lost = () => gateway.metric('infergate_traced_calls_total', { outcome: 'lost' })
     const before = await lost()

@@ -1,6 +1,6 @@
 /** The admin listener on a real socket: who is let in, what is refused and how, and the stream of events. */
 import { once } from 'node:events'
-import { get, type IncomingMessage } from 'node:http'
+import { get, request as httpRequest, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { tokenHash } from '../../src/control/admin/auth.ts'
@@ -330,6 +330,16 @@ describe('the stream of events', () => {
     await call(port, BACKEND, { method: 'PUT', body: spec })
     await eventually(() => expect(text()).toMatch(/id: \d+\nevent: pool\ndata: .*"id":"gpu-1"/))
     response.destroy()
+  })
+
+  test('has a head for who asks for that alone, and keeps no place for it', async () => {
+    const { port, admin } = await start()
+    const request = httpRequest({ host: '127.0.0.1', port, path: '/api/v1/events', method: 'HEAD' })
+    request.end()
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    expect(response.headers['content-type']).toBe('text/event-stream')
+    await once(response.resume(), 'end')
+    expect(admin.events.size).toBe(0)
   })
 
   test('ends for everyone when the tokens change, and when the listener closes', async () => {

@@ -30,6 +30,13 @@ export interface EventHubOptions {
   readonly heartbeatMs?: number
 }
 
+/** The fields of a stream of events. */
+export const EVENTS_HEAD = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+}
+
 export class EventHub {
   readonly #options: EventHubOptions
   readonly #clients = new Map<ServerResponse, Allows>()
@@ -76,11 +83,7 @@ export class EventHub {
         headers: { 'retry-after': '5' },
       })
     }
-    response.writeHead(200, {
-      'content-type': 'text/event-stream',
-      'cache-control': 'no-store',
-      'x-content-type-options': 'nosniff',
-    })
+    response.writeHead(200, EVENTS_HEAD)
     response.on('close', () => this.#clients.delete(response))
     // Only a lost connection causes this, and `close` follows it.
     response.on('error', () => {})

@@ -27,7 +27,7 @@ import {
 } from './auth.ts'
 import { Connections } from './connections.ts'
 import type { AdminContext, AdminReply, AdminRoute } from './contract.ts'
-import { type EncodedEvent, EventHub } from './events.ts'
+import { type EncodedEvent, EVENTS_HEAD, EventHub } from './events.ts'
 import { LiveFeed } from './feed.ts'
 import { checkAuthorizations, checkHosts, guard } from './guard.ts'
 import { type Match, match, targetOf } from './paths.ts'
@@ -196,6 +196,11 @@ export class AdminServer {
     if (route.scope !== 'open') this.#connections.markAuthenticated(request.socket)
     const { answer } = route
     if (answer === 'events') {
+      // The head alone would wait for events that it never shows, and keep a follower's place.
+      if (request.method === 'HEAD') {
+        response.writeHead(200, EVENTS_HEAD).end()
+        return undefined
+      }
       const { name, scopes } = caller
       const first = { event: 'caller', data: { name, scopes: [...scopes] } }
       this.events.attach(response, (scope) => mayCall(caller, scope), [first])

@@ -6,7 +6,7 @@ import type { AttemptRecord, CallTrace } from '../../core/call-record.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Observer } from '../../core/observer.ts'
 import type { Reply } from '../../core/reply.ts'
-import { TRACEPARENT, traceparent } from '../../core/trace-context.ts'
+import { TRACEPARENT, TRACESTATE, traceparent } from '../../core/trace-context.ts'
 import type { Signal } from '../../lib/cancel.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
@@ -237,9 +237,17 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
   }
 }
 
-/** The fields with the attempt's span as the parent of what the backend does. */
-function traced(headers: RawPairs, { traceId }: CallTrace, { spanId = '' }: AttemptRecord): RawPairs {
-  const others = headers.filter((_, i) => (headers[i & ~1] as string).toLowerCase() !== TRACEPARENT)
+/**
+ * The fields with the attempt's span as the parent of what the backend does. A `tracestate` belongs to its caller's trace, and ends with
+ * it where the trace is a new one (W3C Trace Context, section 3.3).
+ */
+function traced(
+  headers: RawPairs,
+  { traceId, parentId }: CallTrace,
+  { spanId = '' }: AttemptRecord,
+): RawPairs {
+  const replaced = parentId === undefined ? [TRACEPARENT, TRACESTATE] : [TRACEPARENT]
+  const others = headers.filter((_, i) => !replaced.includes((headers[i & ~1] as string).toLowerCase()))
   return [...others, TRACEPARENT, traceparent(traceId, spanId)]
 }
 

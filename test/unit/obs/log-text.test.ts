@@ -23,6 +23,11 @@ describe('a line as text', () => {
       '07:08:09.010 error worker exit error=Error: x\n      at y\n',
     ],
     [
+      'a line end of a caller in quotes',
+      { level: 'info', event: 'call', model: 'x\n08:00:00.000 error forged' },
+      '07:08:09.010 info  call model="x\\n08:00:00.000 error forged"\n',
+    ],
+    [
       'nothing that a terminal obeys',
       { level: 'info', event: 'a.b', 'k\u001b[2J': 'v\u001b]0;x\u0007' },
       '07:08:09.010 info  a b k?[2J=v?]0;x?\n',
