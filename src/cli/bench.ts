@@ -114,12 +114,15 @@ function addLoad(command: Command): void {
         .default('even'),
     )
     .option('--speed <x>', 'of a replay: 2 is twice as fast', values.factor, 1)
-    .option('--warm-up <time>', 'before the test, not counted', values.pause, 1000)
-    .option(
-      '--timeout <time>',
-      'for the head of an answer, and the longest silence in it',
-      values.duration,
-      10_000,
+    .addOption(
+      new Option('--warm-up <time>', 'before the test, not counted')
+        .argParser(values.pause)
+        .default(1000, '1s'),
+    )
+    .addOption(
+      new Option('--timeout <time>', 'for the head of an answer, and the longest silence in it')
+        .argParser(values.duration)
+        .default(10_000, '10s'),
     )
     .option('--threads <n>', 'load generators; default 2, where there are two processors', values.upTo(64))
     .addOption(
@@ -133,7 +136,7 @@ function addTarget(command: Command): void {
   command
     .option('--http2', 'over HTTP/2 what would go over HTTP/1.1')
     .option('--streams <n>', 'calls at a time on one connection of HTTP/2', values.upTo(1000), 10)
-    .option('-H, --header <field>', 'a header field, "name: value"; may be repeated', values.collected, [])
+    .option('-H, --header <field>', 'a header field, "name: value"; may be repeated', values.collected)
     .option('--headers-file <file>', 'header fields, one a line, such as credentials')
     .option(
       '--bearer-file <file>',

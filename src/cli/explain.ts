@@ -12,7 +12,7 @@ import {
 import { type ExplainAnswer, readExplanation } from './answers.ts'
 
 interface Options extends AdminClientOptions {
-  readonly header: readonly string[]
+  readonly header?: readonly string[]
   readonly json?: boolean
 }
 
@@ -27,18 +27,18 @@ Examples:
   infergate explain POST /v2/models/ranker/infer -H 'inference-header-content-length: 210' < tensors.bin`
 
 export function explainCommand(): Command {
-  const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+  const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
   return withAdminOptions(new Command('explain'))
     .description('say why a request is or is not cacheable: dialect, key, rows, and where it is kept')
     .argument('<method>', 'the method, such as POST')
     .argument('<path>', 'the path with its query, as a client would send it')
-    .option('-H, --header <field>', 'a header field, "name: value"; may be given again', collect, [])
+    .option('-H, --header <field>', 'a header field, "name: value"; may be given again', collect)
     .option('--json', 'print JSON')
     .addHelpText('after', EXAMPLES)
     .action((method: string, path: string, options: Options) =>
       reportingErrors(async () => {
         const client = await createAdminClient(options)
-        const headers = headersOf(options.header)
+        const headers = headersOf(options.header ?? [])
         const body = process.stdin.isTTY ? Buffer.alloc(0) : await buffer(process.stdin)
         const request = { method, path, headers, ...inJson(body) }
         const explained = await client.send('POST', '/api/v1/cache/explain', readExplanation, request)

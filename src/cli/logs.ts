@@ -15,7 +15,7 @@ import { bytesOf, type CallLogLine, callsIn } from './log-lines.ts'
 import { CALLS_HEAD, callRow } from './log-table.ts'
 
 interface LogsOptions extends AdminClientOptions {
-  readonly filter: CallQuery
+  readonly filter?: CallQuery
   readonly sort?: 'slowest'
   readonly limit: number
   readonly follow?: boolean
@@ -41,7 +41,7 @@ export function logsCommand(): Command {
     new Command('logs').argument('[file...]', 'log files; -: standard input; none: a gateway'),
   )
     .description('read the access log: filter, sort, follow')
-    .option('--filter <name=value>', 'only such calls; may be given several times', filtered, {})
+    .option('--filter <name=value>', 'only such calls; may be given several times', filtered)
     .option('--sort <order>', 'slowest: the slowest first', (order: string) => {
       if (order !== 'slowest') throw new InvalidArgumentError('expected slowest')
       return order
@@ -54,13 +54,13 @@ export function logsCommand(): Command {
 }
 
 async function show(files: readonly string[], options: LogsOptions): Promise<void> {
-  const { sort, follow, json, filter, limit } = options
+  const { sort, follow, json, filter = {}, limit } = options
   if (sort && follow)
     throw new AdminError('--sort needs all calls, and --follow has no end: give one of them')
   const calls =
     files.length > 0 ? ofFiles(files, follow === true) : ofGateway(await createAdminClient(options), options)
   if (!json) print(CALLS_HEAD)
-  const out = (call: CallLogLine) => print(json ? JSON.stringify(call) : callRow(call))
+  const out = (call: CallLogLine) => print(json ? inJson(call) : callRow(call))
   const slowest: CallLogLine[] = []
   for await (const call of calls) {
     if (!fits(call, filter)) continue
@@ -74,6 +74,15 @@ async function show(files: readonly string[], options: LogsOptions): Promise<voi
   keepSlowest(slowest, limit)
   for (const call of slowest) out(call)
 }
+
+/** The same text to a program, with nothing in it that a terminal would obey. JSON escapes the controls below U+0020 itself. */
+function inJson(call: CallLogLine): string {
+  return JSON.stringify(call).replace(/[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}]/gu, (text) =>
+    Array.from({ length: text.length }, (_, i) => escaped(text.charCodeAt(i))).join(''),
+  )
+}
+
+const escaped = (unit: number): string => `\\u${unit.toString(16).padStart(4, '0')}`
 
 function keepSlowest(calls: CallLogLine[], limit: number): void {
   calls.sort((a, b) => b.ms - a.ms).splice(limit)
@@ -92,20 +101,25 @@ async function* ofFiles(files: readonly string[], follow: boolean): AsyncGenerat
 }
 
 const FOLLOW_MS = 1000
+const NOTHING_KEPT =
+  'the gateway has kept no call so far; it keeps some only where its settings have log.access (docs/guide/calls.md)'
 
 /** Oldest first. */
 async function* ofGateway(client: AdminClient, options: LogsOptions): AsyncGenerator<CallLogLine> {
-  let known = new Set<string>()
+  const target = `/api/v1/calls?${parameters(options).toString()}`
+  let known: Set<string> | undefined
   do {
-    const { calls } = await client.send('GET', `/api/v1/calls?${parameters(options).toString()}`, readCalls)
+    const { calls } = await client.send('GET', target, readCalls)
+    if (!known && calls.length === 0 && options.filter === undefined)
+      process.stderr.write(`infergate: ${NOTHING_KEPT}\n`)
     const ids = calls.map(({ requestId, time }) => `${requestId} ${time}`)
-    for (const [i, call] of [...calls.entries()].toReversed()) if (!known.has(ids[i] as string)) yield call
+    for (const [i, call] of [...calls.entries()].toReversed()) if (!known?.has(ids[i] as string)) yield call
     known = new Set(ids)
     if (options.follow) await sleep(FOLLOW_MS)
   } while (options.follow)
 }
 
-function parameters({ filter, sort, limit }: LogsOptions): URLSearchParams {
+function parameters({ filter = {}, sort, limit }: LogsOptions): URLSearchParams {
   const { slower, ...texts } = filter
   const given = Object.entries(texts).filter((entry): entry is [string, string] => entry[1] !== undefined)
   const asked = new URLSearchParams([...given, ['limit', String(limit)]])
@@ -121,7 +135,7 @@ function print(line: string): void {
 const NAMES = ['route', 'tenant', 'model', 'backend', 'status', 'slower', 'id']
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 }
 
-function filtered(text: string, before: CallQuery): CallQuery {
+function filtered(text: string, before: CallQuery = {}): CallQuery {
   const [, name = '', value = ''] = /^(\w+)=(.+)$/.exec(text) ?? []
   if (!NAMES.includes(name))
     throw new InvalidArgumentError(`expected one of ${NAMES.join(', ')}, as in route=ranker`)

@@ -22,8 +22,8 @@ const LEASE_TTL_MS = 15_000
 const DRAIN_MS = 30_000
 
 interface Options {
-  readonly model: readonly ModelSource[]
-  readonly embeddingModel: readonly ModelSource[]
+  readonly model?: readonly ModelSource[]
+  readonly embeddingModel?: readonly ModelSource[]
   readonly pooling?: Pooling
   readonly normalize?: boolean
   readonly maxTokens?: number
@@ -66,12 +66,11 @@ export function modelServerCommand(): Command {
     .description(
       'serve ONNX models over the V1 (TensorFlow Serving), V2 (Open Inference) and, of texts, OpenAI’s protocols',
     )
-    .option('--model <name=source>', 'a model to serve; may be given more than once', readModel, [])
+    .option('--model <name=source>', 'a model to serve; may be given more than once', readModel)
     .option(
       '--embedding-model <name=source>',
       'a sentence encoder to serve, with its tokenizer.json beside it; may be given more than once',
       readModel,
-      [],
     )
     .addOption(
       new Option(
@@ -211,7 +210,7 @@ async function serve(options: Options): Promise<void> {
 }
 
 /** Throws a 400 where there is none. */
-function modelsOf({ model, embeddingModel, ...options }: Options): readonly ModelSource[] {
+function modelsOf({ model = [], embeddingModel = [], ...options }: Options): readonly ModelSource[] {
   if (model.length + embeddingModel.length === 0)
     throw new ModelError(
       400,

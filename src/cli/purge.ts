@@ -13,7 +13,7 @@ interface PurgeOptions extends AdminClientOptions {
   readonly model?: string
   readonly version?: string
   readonly route?: string
-  readonly tag: readonly string[]
+  readonly tag?: readonly string[]
   readonly key?: string
   readonly all?: boolean
 }
@@ -31,7 +31,7 @@ Examples:
 
 /** The command, for the program to mount. */
 export function purgeCommand(): Command {
-  const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+  const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
   return withAdminOptions(new Command('purge'))
     .description('make cached answers unreachable')
     .option('--model <name>', 'answers of this model')
@@ -40,7 +40,7 @@ export function purgeCommand(): Command {
       'of this version of the model, and those that may be: of calls that name none',
     )
     .option('--route <name>', 'answers of this route')
-    .option('--tag <tag>', 'answers with this tag; may be given again', collect, [])
+    .option('--tag <tag>', 'answers with this tag; may be given again', collect)
     .option('--key <key>', 'the one answer with this key')
     .option('--all', 'everything')
     .addHelpText('after', EXAMPLES)
@@ -67,7 +67,7 @@ function selectionOf({ model, version, route, tag, key, all }: PurgeOptions): Re
     ...(model === undefined ? {} : { model }),
     ...(version === undefined ? {} : { version }),
     ...(route === undefined ? {} : { route }),
-    ...(tag.length === 0 ? {} : { tags: tag }),
+    ...(tag === undefined ? {} : { tags: tag }),
     ...(key === undefined ? {} : { key }),
   }
   if (all && Object.keys(selection).length > 0)

@@ -1,7 +1,8 @@
 /** `infergate routes`: shows where the calls of each route go, and changes the weights of a split. */
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import {
   type AdminClientOptions,
+  AdminError,
   createAdminClient,
   reportingErrors,
   withAdminOptions,
@@ -72,8 +73,7 @@ function weightsCommand(): Command {
 
 function weightIn(text: string): [pool: string, weight: number] {
   const [, pool = '', weight] = /^([^=]+)=(\d+(?:\.\d+)?)$/.exec(text) ?? []
-  if (weight === undefined)
-    throw new InvalidArgumentError(`"${text}" is no weight: write POOL=NUMBER, such as v2=10`)
+  if (weight === undefined) throw new AdminError(`"${text}" is no weight: write POOL=NUMBER, such as v2=10`)
   return [pool, Number(weight)]
 }
 

@@ -22,7 +22,7 @@ import { UserError } from './user-error.ts'
 
 interface Options {
   readonly config?: string
-  readonly upstream: readonly string[]
+  readonly upstream?: readonly string[]
   readonly listen?: string
   readonly admin?: string
   readonly timeout?: string
@@ -51,7 +51,6 @@ export function serveCommand(): Command {
       '--upstream <url>',
       'a model server to stand in front of, without YAML; may be repeated; grpc:// where it takes gRPC',
       collect,
-      [],
     )
     .option('--listen <host:port>', 'where clients connect, instead of server.listen')
     .option('--admin <host:port>', 'where the admin API listens, instead of admin.listen')
@@ -65,7 +64,7 @@ export function serveCommand(): Command {
     .action(serve)
 }
 
-function collect(value: string, before: readonly string[]): readonly string[] {
+function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value]
 }
 
@@ -139,7 +138,7 @@ function warn(log: ProcessLog, { warnings = [] }: ReadSettings): void {
 
 /** Returns a function that reads the settings each time it is called; problems are lines for a person. */
 function loader(options: Options, parts: LoadedParts | undefined): Loader {
-  const { config, upstream, listen, admin, timeout, idleTimeout } = options
+  const { config, upstream = [], listen, admin, timeout, idleTimeout } = options
   const at = { ...(listen === undefined ? {} : { listen }), ...(admin === undefined ? {} : { admin }) }
   if (upstream.length > 0) {
     if (config !== undefined)
@@ -200,7 +199,7 @@ function reloading(
   options: Options,
   { load, settings, gateway, log }: Running,
 ): Reload<Settings> | undefined {
-  if (options.upstream.length > 0) return undefined
+  if (options.upstream) return undefined
   const reload = new Reload<Settings>({
     file: options.config ?? DEFAULT_CONFIG,
     clock: systemClock,

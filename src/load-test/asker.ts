@@ -13,7 +13,7 @@ import { statusOf } from '../protocol/grpc/status.ts'
 import { cacheUse } from './cache-use.ts'
 import type { Question } from './question.ts'
 import type { CallEnd, CallFault } from './tally.ts'
-import { tokensOf, WrittenAnswer } from './written-answer.ts'
+import { MAX_ANSWER_BYTES, tokensOf, WrittenAnswer } from './written-answer.ts'
 
 export interface AskerOptions {
   /** Of the server, with a path before all targets or without. */
@@ -117,7 +117,9 @@ class AskedCall implements Listener<BackendResponse> {
       for await (const piece of body) {
         bytes += piece.length
         written?.push(piece, performance.now())
-        if (countsTokens && !isStream) pieces.push(piece)
+        if (!countsTokens || isStream) continue
+        if (bytes > MAX_ANSWER_BYTES) throw new RangeError('the answer is too long')
+        pieces.push(piece)
       }
     } catch (error) {
       return this.#failed(faultOf(error), performance.now(), bytes)

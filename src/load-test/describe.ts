@@ -6,7 +6,7 @@ import { collected } from '../data/backend/incoming.ts'
 import { Cancel } from '../lib/cancel.ts'
 import { systemClock } from '../lib/clock.ts'
 import type { ClientTls } from '../lib/tls/material.ts'
-import { Wheel } from '../lib/wheel.ts'
+import { timer, Wheel } from '../lib/wheel.ts'
 import { onlyMessage, PREFIX_BYTES, withPrefix } from '../protocol/grpc/message.ts'
 import { MalformedProtobuf } from '../protocol/protobuf/reader.ts'
 import type { LoadProtocol } from './dialects/dialect.ts'
@@ -19,6 +19,8 @@ export interface DescribeOptions {
   readonly headers: RawPairs
   readonly isHttp2: boolean
   readonly tls: ClientTls | undefined
+  /** For the whole answer. */
+  readonly timeoutMs?: number
 }
 
 /** The server cannot be reached. */
@@ -26,6 +28,7 @@ export class UnreachableError extends Error {}
 
 const TIMEOUT_MS = 5000
 const MAX_BYTES = 4 * 1024 * 1024
+const LATE = new GatewayError('backendTimeout', 'the server did not end its answer in time')
 
 interface Ask {
   readonly method: string
@@ -53,14 +56,20 @@ export async function firstModel(options: Omit<DescribeOptions, 'model'>): Promi
 }
 
 async function answerOf<T>(
-  { url, headers, protocol, isHttp2, tls }: Omit<DescribeOptions, 'model'>,
+  { url, headers, protocol, isHttp2, tls, timeoutMs = TIMEOUT_MS }: Omit<DescribeOptions, 'model'>,
   { method, target, body }: Omit<Ask, 'read'>,
   read: (body: Uint8Array) => T | undefined,
 ): Promise<T | undefined> {
   const wheel = new Wheel(systemClock)
-  const options = { connections: 1, connectTimeoutMs: TIMEOUT_MS, bodyTimeoutMs: TIMEOUT_MS, tls }
+  const options = { connections: 1, connectTimeoutMs: timeoutMs, bodyTimeoutMs: timeoutMs, tls }
   const clients = new Clients({ ...options, refuse: () => undefined }, wheel)
   const isGrpc = protocol.endsWith('-grpc')
+  const signal = new Cancel()
+  // The client bounds silences; an answer that trickles has none.
+  wheel.arm(
+    timer(() => signal.abort(LATE)),
+    timeoutMs,
+  )
   try {
     const { reply } = await clients.send({
       url,
@@ -70,11 +79,11 @@ async function answerOf<T>(
       headers: isGrpc ? ['content-type', 'application/grpc', ...headers] : headers,
       body,
       contentLength: undefined,
-      signal: new Cancel(),
-      headTimeoutMs: TIMEOUT_MS,
+      signal,
+      headTimeoutMs: timeoutMs,
     })
-    const { bytes } = await collected(reply.body, MAX_BYTES)
-    if (reply.status !== 200) return undefined
+    const { complete, bytes } = await collected(reply.body, MAX_BYTES)
+    if (!complete || reply.status !== 200) return undefined
     return read(bytes)
   } catch (error) {
     if (error instanceof GatewayError) throw new UnreachableError(error.logged, { cause: error })
@@ -82,6 +91,8 @@ async function answerOf<T>(
     if (error instanceof MalformedProtobuf || error instanceof SyntaxError) return undefined
     throw error
   } finally {
+    // Of an answer that is too long the rest is still coming.
+    signal.abort(LATE)
     await clients.close()
     wheel.close()
   }

@@ -18,7 +18,7 @@ export class ProfileError extends Error {}
 const MAX_RATE = 10_000_000
 const MAX_STAGES = 10_000
 
-const FORMS = `Write one or more of these, separated by commas:
+export const PROFILE_FORMS = `Write one or more of these, separated by commas:
   constant:RATE@TIME           constant:200@30s
   step:RATE>RATE[>...]@TIME    step:20>200@30s         each rate for 30 s
   ramp:RATE>RATE[>...]@TIME    ramp:0>500>0@1m         evenly from rate to rate, 1 min each way
@@ -30,12 +30,12 @@ or alone
 export function parseProfile(text: string): Profile {
   if (text.startsWith('replay:')) {
     const path = text.slice('replay:'.length)
-    if (path === '') throw new ProfileError(`"${text}" names no file. ${FORMS}`)
+    if (path === '') throw new ProfileError(`"${text}" names no file. ${PROFILE_FORMS}`)
     return { kind: 'replay', path }
   }
   const stages = text.split(',').flatMap((part) => {
     const parsed = parseStages(part.trim())
-    if (parsed === undefined) throw new ProfileError(`"${part}" is no profile. ${FORMS}`)
+    if (parsed === undefined) throw new ProfileError(`"${part}" is no profile. ${PROFILE_FORMS}`)
     return parsed
   })
   if (stages.length > MAX_STAGES) throw new ProfileError(`a profile has at most ${MAX_STAGES} stages`)

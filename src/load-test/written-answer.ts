@@ -2,11 +2,11 @@
 import { EventSplitter, eventsIn } from '../lib/sse-reader.ts'
 import type { WrittenTimes } from './tally.ts'
 
-/** An event is a token with its frame; servers that send whole answers as one event are far below it. */
-const MAX_EVENT_BYTES = 16 * 1024 * 1024
+/** Of an answer in one piece, and of an event, which is a token with its frame or a whole answer. */
+export const MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 export class WrittenAnswer {
-  readonly #splitter = new EventSplitter(MAX_EVENT_BYTES)
+  readonly #splitter = new EventSplitter(MAX_ANSWER_BYTES)
   readonly #beganMs: number
   #firstUs: number | undefined
   #lastMs = 0

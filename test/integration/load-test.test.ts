@@ -5,6 +5,7 @@ import http2, { type ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterEach, expect, it } from 'vitest'
+import { describeInputs, firstModel, UnreachableError } from '../../src/load-test/describe.ts'
 import type { DialectOptions } from '../../src/load-test/dialects/dialect.ts'
 import { Generator } from '../../src/load-test/generator.ts'
 import { LoadTest, type LoadTestOptions, type Seen } from '../../src/load-test/load-test.ts'
@@ -271,6 +272,40 @@ it('a stream that breaks off, or that says an error, is no answer', async () => 
   const total = await counted(url, { dialect: { protocol: 'openai' }, connections: 1 })
   expect(total.statuses).toEqual({})
   expect(total.faults).toEqual({ reset: Math.ceil(streams / 2), 'stream-error': Math.floor(streams / 2) })
+})
+
+it('an answer that trickles for ever does not hold up the question before the test', async () => {
+  const { url } = await serve((request, response) => {
+    const drip = setInterval(() => response.write(' '), 10)
+    request.once('close', () => clearInterval(drip))
+  })
+  const asked = { url, protocol: 'oip', model: 'm', headers: [], isHttp2: false, tls: undefined } as const
+  await expect(describeInputs({ ...asked, timeoutMs: 100 })).rejects.toThrow(UnreachableError)
+})
+
+/** Writes JSON without an end, until the caller leaves. */
+const endless: Answer = (request, response) => {
+  const piece = Buffer.alloc(1 << 20, ' ')
+  const write = () => {
+    while (response.write(piece));
+  }
+  request.resume()
+  response.on('drain', write)
+  write()
+}
+
+it('an answer without end is left: by the question before the test, and as a fault by the test', async () => {
+  const { url } = await serve(endless)
+  const asked = { url, protocol: 'openai', headers: [], isHttp2: false, tls: undefined } as const
+  expect(await firstModel(asked)).toBeUndefined()
+  const generation = { endpoint: 'chat', maxTokens: 4, temperature: 0, words: 4 } as const
+  const total = await counted(
+    url,
+    { connections: 1, dialect: { protocol: 'openai', generation } },
+    ({ numbers }) => numbers.calls > 0,
+  )
+  expect(total.faults['other']).toBeGreaterThan(0)
+  expect(total.statuses).toEqual({})
 })
 
 it('compares two servers in turn, round by round', async () => {

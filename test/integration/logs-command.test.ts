@@ -39,9 +39,10 @@ let folder = ''
 let file = ''
 let admin = ''
 const asked: string[] = []
+let kept = CALLS
 const server = createServer((request, response) => {
   asked.push(request.url ?? '')
-  response.setHeader('content-type', 'application/json').end(JSON.stringify({ calls: CALLS.toReversed() }))
+  response.setHeader('content-type', 'application/json').end(JSON.stringify({ calls: kept.toReversed() }))
 })
 beforeAll(async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -73,6 +74,7 @@ beforeEach(() => {
   })
 })
 afterEach(() => {
+  kept = CALLS
   vi.restoreAllMocks()
   process.exitCode = undefined
 })
@@ -119,11 +121,29 @@ it('gives the lines as they are to programs', async () => {
   expect(JSON.parse(out)).toEqual(CALLS[0])
 })
 
+it('escapes for programs what a terminal would obey', async () => {
+  const hostile = join(folder, 'hostile')
+  const line = call({ model: 'a\u007f\u009b2J\u202e\u2028\u{e0041}z' })
+  writeFileSync(hostile, JSON.stringify(line))
+  await run(['node', 'infergate', 'logs', hostile, '--json'])
+  expect(out).toMatch(/^[\x20-\x7e]+\n$/)
+  expect(JSON.parse(out)).toEqual(line)
+})
+
 it('asks a gateway where no file is named, oldest first', async () => {
   expect(await logs('--admin', admin, '--filter', 'slower=1s', '--filter', 'status=5xx')).toEqual([])
   expect(asked.at(-1)).toBe('/api/v1/calls?status=5xx&limit=100&slower=1000ms')
   out = ''
   expect(await logs('--admin', admin)).toEqual(['a', 'b', 'c'])
+})
+
+it('says why a gateway may have no calls, unless a filter may have left them out', async () => {
+  kept = []
+  const errors = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+  await logs('--admin', admin, '--filter', 'status=503')
+  expect(errors).not.toHaveBeenCalled()
+  await logs('--admin', admin)
+  expect(errors.mock.calls).toEqual([[expect.stringMatching(/^infergate: .*log\.access.*\n$/)]])
 })
 
 it.each([

@@ -6,14 +6,14 @@ import { UserError } from '../user-error.ts'
 
 export interface HeaderSources {
   /** `name: value`, from the command line. */
-  readonly header: readonly string[]
+  readonly header?: readonly string[]
   readonly headersFile?: string
   readonly bearerFile?: string
 }
 
 /** Names in lower case and values in turn. Throws UserError. */
 export function headersFrom(
-  { header, headersFile, bearerFile }: HeaderSources,
+  { header = [], headersFile, bearerFile }: HeaderSources,
   env: Readonly<Record<string, string | undefined>>,
 ): string[] {
   const given = header.flatMap((text) => {

@@ -40,7 +40,7 @@ export interface BenchFlags {
   readonly path?: string
   readonly body?: string
   readonly http2?: boolean
-  readonly header: readonly string[]
+  readonly header?: readonly string[]
   readonly headersFile?: string
   readonly bearerFile?: string
   readonly connections?: number

@@ -1,7 +1,7 @@
 /** Reads the values of the options of `infergate bench`. */
-import { InvalidArgumentError } from 'commander'
+import { CommanderError, InvalidArgumentError } from 'commander'
 import { parseInput, type RowInput } from '../../load-test/dialects/input.ts'
-import { type Profile, ProfileError, parseProfile } from '../../load-test/profile.ts'
+import { PROFILE_FORMS, type Profile, ProfileError, parseProfile } from '../../load-test/profile.ts'
 import { parseSlo, SloError, type SloPromise } from '../../load-test/slo.ts'
 import { durationMs, share } from '../../load-test/units.ts'
 
@@ -64,9 +64,17 @@ export function inputs(value: string, before: readonly RowInput[] = []): readonl
   )
 }
 
-export const collected = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+export const collected = (value: string, before: readonly string[] = []): readonly string[] => [
+  ...before,
+  value,
+]
 
+/** `help` prints the forms and ends the command, as `--help` does. */
 export function profile(value: string): Profile {
+  if (value === 'help') {
+    process.stdout.write(`${PROFILE_FORMS}\n`)
+    throw new CommanderError(0, 'infergate.profileHelp', '')
+  }
   return parsed(() => parseProfile(value))
 }
 

@@ -101,7 +101,7 @@ function backendsOf(servers: readonly FoundServer[]): readonly WrittenBackend[] 
 
 function poolLines({ name, backends }: Pool): string[] {
   const several = backends.length > 1 ? ' # they have the same: a call goes to the less busy of two' : ''
-  return [`  ${name}:`, `    backends:${several}`, ...backends.flatMap(backendLines)]
+  return [`  ${scalar(name)}:`, `    backends:${several}`, ...backends.flatMap(backendLines)]
 }
 
 function backendLines({ url, grpc, comment }: WrittenBackend): string[] {
@@ -140,7 +140,9 @@ function routesOf(pools: readonly Pool[]): string[] {
   return [
     ...known
       .filter((pool) => pool !== last)
-      .flatMap((pool) => pool.models.flatMap((model) => route(pool, { model }))),
+      .flatMap((pool) =>
+        pool.models.flatMap((model) => (isPattern(model) ? [leftOut(model)] : route(pool, { model }))),
+      ),
     ...unknown
       .filter((pool) => pool !== last)
       .flatMap((pool) => route(pool, { host: `${pool.name}.example.com` })),
@@ -148,7 +150,13 @@ function routesOf(pools: readonly Pool[]): string[] {
   ]
 }
 
-const isTold = ({ models }: Pool): boolean => models.length > 0 && models.length <= MAX_MODEL_ROUTES
+const isTold = ({ models }: Pool): boolean => models.length <= MAX_MODEL_ROUTES && !models.every(isPattern)
+
+/** `match.model` would take every name that fits it. */
+const isPattern = (model: string): boolean => model.includes('*')
+
+const leftOut = (model: string): string =>
+  `  # no route for the model ${oneLine(JSON.stringify(model))}: in a match * stands for any text`
 
 type WrittenMatch = { readonly model: string } | { readonly host: string }
 
@@ -156,9 +164,9 @@ function routeLines({ name: pool, dialects }: Pool, name: string, match?: Writte
   const [dialect] = dialects
   const protocol = dialects.length === 1 && dialect ? dialect : 'auto'
   return [
-    `  - name: ${name}`,
+    `  - name: ${scalar(name)}`,
     ...matchLines(match),
-    `    pool: ${pool}`,
+    `    pool: ${scalar(pool)}`,
     `    protocol: ${protocol} # ${protocol === 'auto' ? 'by the path of each call' : NAMES[protocol]}`,
     ...(protocol === 'openai' ? OPENAI : protocol === 'torchserve' ? TORCHSERVE : PREDICTIONS),
   ]
@@ -173,7 +181,7 @@ function matchLines(match: WrittenMatch | undefined): string[] {
     ]
   return [
     '    match:',
-    `      host: ${match.host} # this server lists no models: say here which calls are for it`,
+    `      host: ${match.host} # its models give no routes: say here which calls are for it`,
   ]
 }
 
@@ -197,4 +205,11 @@ const TORCHSERVE = [
 ]
 
 /** Fit for a comment: what a server says may have line ends. */
-const oneLine = (text: string): string => text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ').slice(0, 200)
+const oneLine = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').slice(0, 200)
+
+/** A name as YAML reads it back: a string, and no number, truth value or null. */
+const scalar = (name: string): string =>
+  /^[A-Za-z][\w.-]*$/.test(name) && !YAML_WORDS.test(name) ? name : JSON.stringify(name)
+
+/** Those of YAML 1.1 as well, which other tools still read. */
+const YAML_WORDS = /^(?:true|false|yes|no|on|off|y|n|null)$/i

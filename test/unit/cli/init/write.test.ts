@@ -80,6 +80,27 @@ it('has a route a model where there are several pools, and the rest goes to whoe
   ])
 })
 
+it('writes names that YAML would read as something else as the strings that they are', () => {
+  const names = ['123', '1e5', 'true', 'null', 'yes', 'Off', '0x1f', '2026-11-30', 'plain-1.5']
+  const found = settingsOf(names.map((name, i) => server(`http://s${i}:8000`, { models: [name] })))
+  expect(Object.keys(found.pools).toSorted()).toEqual(names.toSorted())
+  expect(found.routes).toEqual(names.map((name) => [name, { model: name }, name, 'oip', true]))
+})
+
+it('has no route for a model whose name would be a pattern, and says so', () => {
+  const servers = [
+    server('http://a:8000', { models: ['llama*', 'digits'] }),
+    server('http://b:8000', { models: ['*'] }),
+  ]
+  expect(settingsOf(servers).routes.map(([, match]) => match)).toEqual([{ model: 'digits' }, {}])
+  expect(writeSettings(servers)).toContain('# no route for the model "llama*"')
+})
+
+it('has nothing in a comment that a terminal or a reader would obey', () => {
+  const models = ['a\u202Eb\u2028c\u200Bd\u009b']
+  expect(writeSettings([server('http://a:8000', { models })])).toContain('has a b c d \n')
+})
+
 it('takes the two addresses of one host for one server', () => {
   const models = ['digits']
   const found = settingsOf([
