@@ -12,7 +12,7 @@ import { Replay } from '../backend/replay.ts'
 import type { UpstreamAdmission } from '../decision/upstream-admission.ts'
 import { type Chosen, choosePool, isSplit } from '../route/choose-pool.ts'
 import { type FallbackReason, fallbackReason, type PoolResult } from '../upstream/fallback.ts'
-import type { CallNotes, Pipeline, PoolPipeline } from './pipeline.ts'
+import type { Admittance, CallNotes, Pipeline, PoolPipeline } from './pipeline.ts'
 
 export interface TrafficParts {
   readonly answer: PoolPipeline
@@ -41,7 +41,8 @@ export function createTraffic({ answer, upstream, observer, random }: TrafficPar
   async function firstOf(call: Call, chosen: Chosen, known: CallNotes): Promise<Answer> {
     const { route, protocol, target } = chosen.matched
     const paid = upstream.payOnce(call)
-    let result = await resultOf(call, chosen, known)
+    const admittance: Admittance = {}
+    let result = await resultOf(call, chosen, { ...known, admittance })
     let reason: FallbackReason | undefined
     let from = chosen
     for (const next of route.fallback ?? []) {
@@ -53,7 +54,7 @@ export function createTraffic({ answer, upstream, observer, random }: TrafficPar
       paid.again()
       from = { matched: { route: next, protocol, target }, choice: undefined }
       // Without the notes on the head: what is found by it is of the pool that it stands for.
-      result = await resultOf(call, from, { notes: undefined, tierMiss: undefined, isAdmitted: true })
+      result = await resultOf(call, from, { notes: undefined, tierMiss: undefined, admittance })
     }
     if ('error' in result) throw result.error
     if (!reason) return result.answer

@@ -44,3 +44,11 @@ it.each(['rate', 'quota'] as const)(
     expect(world.asked).toHaveLength(6)
   },
 )
+
+it('a `no-cache` beyond the budget of its caller is ignored in every pool', async () => {
+  // Of this many workers each allows a caller one `no-cache`, and another one after five calls.
+  const { world, ask } = broken({ workers: 20 })
+  const noCache = ['cache-control', 'no-cache']
+  for (let i = 0; i < 4; i++) expect(await ask([1], noCache)).toBe(200)
+  expect(world.asked.filter(({ pool }) => pool === 'spare')).toHaveLength(1)
+})
