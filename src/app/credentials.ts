@@ -6,6 +6,7 @@ import { CredentialStore } from '../control/credentials/credentials.ts'
 import type { BackendCredential } from '../core/backend-credential.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
+import { own } from '../lib/own.ts'
 import type { AdminCallers } from './admin-callers.ts'
 import { readApiKeys } from './api-keys/api-keys.ts'
 import { credentialSources } from './settings-mapping.ts'
@@ -50,7 +51,7 @@ export class GatewayCredentials {
 
   /** What the pool's backends are shown; undefined: nothing. */
   ofPool(name: string): BackendCredential | undefined {
-    return this.#backends.current[name]
+    return own(this.#backends.current, name)
   }
 
   /** A token names a key that the set at this place does not have. Never rejects. */

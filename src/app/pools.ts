@@ -19,6 +19,7 @@ import { listenForBell } from '../data/balance/policies/neighbours.ts'
 import type { PolicyFactory } from '../data/balance/policies/policies.ts'
 import { inflightOf, type LoadTable } from '../data/balance/table.ts'
 import type { Clock } from '../lib/clock.ts'
+import { own } from '../lib/own.ts'
 import type { ClientTls } from '../lib/tls/material.ts'
 import type { Wheel } from '../lib/wheel.ts'
 import { type PoolLoad, poolLoad } from './demand.ts'
@@ -97,7 +98,7 @@ export class Pools {
   /** Takes over the credentials towards backends, by pool, for all further requests. */
   authorize(credentials: BackendCredentials): void {
     this.#credentials = credentials
-    for (const [name, { clients }] of this.#pools) clients.authorize(credentials[name])
+    for (const [name, { clients }] of this.#pools) clients.authorize(own(credentials, name))
   }
 
   /** Throws `noBackend` for a pool that a reload has removed. */
@@ -153,7 +154,7 @@ export class Pools {
   #newPool(name: string, settings: PoolSettings | undefined, tuning: PoolTuning): BackendPool {
     const { table, outliers, policies, clock, random, wheel, observer } = this.#parts
     const clients = new Clients(this.#clientOptions(name, settings), wheel)
-    clients.authorize(this.#credentials[name])
+    clients.authorize(own(this.#credentials, name))
     const waited = (ending: WaitEnding, ms?: number) => observer.waited(name, ending, ms)
     return new BackendPool({ name, table, state: outliers, clients, policies, clock, random, waited }, tuning)
   }

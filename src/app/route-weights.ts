@@ -3,6 +3,7 @@
  * pools or weights for the route than it did when they were changed.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { isTooSmall, MIN_WEIGHT } from '../config/schema/traffic.ts'
 import type { RouteSettings, Settings } from '../config/schema.ts'
 import type { RouteTraffic } from '../control/admin/contract.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -70,6 +71,8 @@ export class RouteWeights {
       throw refused(
         `the route "${name}" has no pool "${unknown}"; it has ${split.map(({ pool }) => pool).join(', ')}`,
       )
+    const small = Object.keys(given).find((pool) => isTooSmall(given[pool] ?? 0))
+    if (small !== undefined) throw refused(`the weight of "${small}" must be 0, or at least ${MIN_WEIGHT}`)
     const weights = { ...this.#weightsOf(route), ...given }
     if (Object.values(weights).every((weight) => weight === 0))
       throw refused(`one weight at least must be over 0, or the route "${name}" would go nowhere`)

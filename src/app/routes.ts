@@ -73,8 +73,9 @@ function overPools(
   }
   if (!split) return to(pool)
   const weights = Object.fromEntries(split.map((weighted) => [weighted.pool, weighted.weight]))
-  const routes = split.map((weighted) => to(weighted.pool))
-  return { ...route, split: { weights: new PoolWeights(weights, sticky), routes } }
+  const poolWeights = new PoolWeights(weights, sticky)
+  // In the order of the weights: an object has keys such as `1` first, wherever they were written.
+  return { ...route, split: { weights: poolWeights, routes: poolWeights.pools.map(to) } }
 }
 
 function inPool({ pools }: Settings, pool: string): Pick<Route, 'pool' | 'keepsHost'> {

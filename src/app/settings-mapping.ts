@@ -12,6 +12,7 @@ import { addressesOf } from '../core/backend.ts'
 import type { BackendCredential } from '../core/backend-credential.ts'
 import { shareOf, type TenantShare } from '../core/tenant-share.ts'
 import type { PoolTuning } from '../data/backend/tuning.ts'
+import { own } from '../lib/own.ts'
 import type { LiveTls } from './tls.ts'
 
 export function poolDeclarations({ pools, models }: Settings): PoolDeclaration[] {
@@ -62,7 +63,7 @@ export function credentialSources({ pools }: Settings): Map<string, CredentialSo
 }
 
 export interface PoolAccess {
-  readonly tls: LiveTls
+  readonly tls: Pick<LiveTls, 'pool'>
   /** The credential for the pool's backends. */
   readonly credential: BackendCredential | undefined
 }
@@ -73,7 +74,7 @@ export function healthSettings(
   name: string,
   { tls, credential }: PoolAccess,
 ): HealthSettings | undefined {
-  const pool: PoolSettings | undefined = pools[name]
+  const pool = own(pools, name)
   if (!pool) return DEFAULT_HEALTH
   const { path, interval, timeout, unhealthyAfter, healthyAfter } = pool.health
   if (path === 'off') return undefined

@@ -157,7 +157,7 @@ export function assemble(parts: AssemblyParts): Assembly {
   })
   const models = createModelList({ ...parts.backends, ...base, clock })
   const inPool = createPoolPipeline({ ...pipelineParts(parts, base), http, models })
-  const pipeline = createTraffic({ ...parts, answer: inPool })
+  const pipeline = createTraffic({ ...parts, upstream: base.upstream, answer: inPool })
   const { recorder } = parts
   const ids = new RequestIds()
   const answer = recorder ? recording({ answer: pipeline, recorder, clock }) : pipeline

@@ -5,6 +5,13 @@ import { refuse } from './fields.ts'
 /** Most pools of a split: each call looks at all of them. */
 const MAX_POOLS = 64
 
+/** The least weight over 0: the scores of much smaller ones would not differ. */
+export const MIN_WEIGHT = 1e-6
+
+export function isTooSmall(weight: number): boolean {
+  return weight > 0 && weight < MIN_WEIGHT
+}
+
 const weighted = z.strictObject({
   pool: z.string().describe('A pool or an embedded model.'),
   weight: z
@@ -20,6 +27,8 @@ export const split = z
   .max(MAX_POOLS)
   .superRefine((pools, ctx) => {
     if (pools.every(({ weight }) => weight === 0)) refuse(ctx, 'one weight at least must be over 0')
+    for (const [at, { weight }] of pools.entries())
+      if (isTooSmall(weight)) refuse(ctx, `must be 0, or at least ${MIN_WEIGHT}`, [at, 'weight'])
   })
 
 export const fallback = z.array(z.string()).min(1).max(8)

@@ -14,6 +14,7 @@ import type { TokenCounts } from '../../core/reply.ts'
 import { type Awaitable, after, Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
 import type { Dispatch, UpstreamResponse } from '../upstream/upstream-call.ts'
 import { callerOf } from './admission.ts'
+import { PaidRows } from './paid-rows.ts'
 import type { TenantLimits } from './tenant-limits.ts'
 import { meteredRequest, type SentTokens } from './token-meter.ts'
 
@@ -30,10 +31,19 @@ export interface SentRows<T> {
 export class UpstreamAdmission {
   readonly #limits: TenantLimits
   readonly #observer: Pick<Observer, 'charged'>
+  /** What was paid by calls that may go to several pools. */
+  readonly #paid = new WeakMap<Call, PaidRows>()
 
   constructor(limits: TenantLimits, observer: Pick<Observer, 'charged'>) {
     this.#limits = limits
     this.#observer = observer
+  }
+
+  /** Lets the call pay for its rows once, whatever pools it is sent to; to be told of each further pool. */
+  payOnce(call: Call): PaidRows {
+    const paid = new PaidRows()
+    this.#paid.set(call, paid)
+    return paid
   }
 
   /** The same dispatch, within the limits of each call's tenant. */
@@ -57,7 +67,7 @@ export class UpstreamAdmission {
   admit<T>(call: Call, sent: SentRows<T>): Awaitable<T> {
     const { identity } = call
     if (!identity || !isLimitedUpstream(call)) return sent.send()
-    const held = this.#hold(identity, callerOf(call.principal, call.peer), sent)
+    const held = this.#hold(identity, call, sent)
     if (held instanceof GatewayError) return failed(held)
     if (!held) return sent.send()
     try {
@@ -72,22 +82,27 @@ export class UpstreamAdmission {
   /** Takes what the rows need; the refusal, if the tenant may not have it; undefined: nothing that is given back. */
   #hold<T>(
     identity: Identity,
-    caller: string,
+    call: Call,
     { rows, tokens }: SentRows<T>,
   ): HeldLimits | GatewayError | undefined {
     const limits = this.#limits
+    const caller = callerOf(call.principal, call.peer)
+    const paid = this.#paid.get(call)
+    const due = paid ? paid.due(rows) : rows
     const most = identity.policy?.concurrency
     const place = most === undefined ? undefined : limits.enter(identity, caller, most)
     if (place instanceof GatewayError) return place
     const asked = tokens && limits.tokens(identity, caller, sum(tokens.estimate))
     const isShort = asked instanceof GatewayError
     const reserved = isShort ? undefined : asked
-    const refusal = isShort ? asked : limits.rows(identity, caller, rows)
+    const shortage = isShort ? asked : undefined
+    const refusal = shortage || due === 0 ? shortage : limits.rows(identity, caller, due)
     const release = (used: TokenCounts | undefined) => {
       if (place !== undefined) limits.leave(place)
       reserved?.settle(used ? sum(used) : 0)
     }
     if (refusal) release(undefined)
+    else paid?.sent(rows)
     if (refusal || (place === undefined && !reserved)) return refusal
     return {
       release: (used) => {

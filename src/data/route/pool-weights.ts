@@ -68,7 +68,8 @@ export class PoolWeights {
 
   #highest(high: number, low: number): number {
     let best = 0
-    let bestScore = 0
+    // A score may be 0: that of a weight so small that it underflows.
+    let bestScore = -1
     for (let at = 0; at < this.#weights.length; at++) {
       const weight = this.#weights[at] ?? 0
       if (weight === 0) continue

@@ -20,7 +20,7 @@ import type { Plan, Reading, ReadOptions } from '../../protocol/protocol.ts'
 import type { Directives } from '../cache/directives.ts'
 import { replyOf } from '../cache/entry.ts'
 import { judge } from '../cache/freshness.ts'
-import { type Admission, callerOf } from '../decision/admission.ts'
+import { type Admission, type AdmissionVerdict, callerOf } from '../decision/admission.ts'
 import {
   type CacheDecision,
   type CacheDecisions,
@@ -67,8 +67,14 @@ export type Pipeline = (
 export interface CallNotes {
   readonly notes: HeadNotes | undefined
   readonly tierMiss: TierMiss | undefined
-  /** The caller was admitted for another pool. */
-  readonly isAdmitted?: boolean
+  /** Left out: the call has one pool. */
+  readonly admittance?: Admittance | undefined
+}
+
+/** How a call was admitted that may go to several pools: it is asked about once, and is the same call in each of them. */
+export interface Admittance {
+  /** Undefined: nobody has asked yet. */
+  verdict?: Exclude<AdmissionVerdict, GatewayError> | undefined
 }
 
 /** The pipeline of a call whose pool is known (`traffic.ts`). */
@@ -78,13 +84,14 @@ export type PoolPipeline = (call: Call, chosen: Chosen, known: CallNotes) => Ans
 type Opening = Chosen &
   Pick<LookupContext, 'call' | 'began'> & {
     readonly tierMiss: TierMiss | undefined
-    readonly isAdmitted: boolean
+    readonly admittance: Admittance | undefined
     /** The decision of the head alone, if it does not settle the route or the pool. */
     readonly open: CacheDecision | undefined
   }
 
 /** A call whose raw bytes were digested. */
-type Known = Omit<LookupContext, 'plan' | 'rows' | 'lookups' | 'isTierMiss' | 'form' | 'isShown'> & Opening
+type Known = Omit<LookupContext, 'plan' | 'rows' | 'lookups' | 'isTierMiss' | 'form' | 'isShown'> &
+  Omit<Opening, 'admittance'>
 
 export function createPoolPipeline(stages: Stages): PoolPipeline {
   const {
@@ -118,11 +125,11 @@ export function createPoolPipeline(stages: Stages): PoolPipeline {
   function opened(
     call: Call,
     { matched, choice }: Chosen,
-    { notes, tierMiss, isAdmitted = tierMiss !== undefined }: CallNotes,
+    { notes, tierMiss, admittance }: CallNotes,
   ): Answer | Awaitable<Answer> {
     const head = notes?.matched
     const open = head && isUnsettled(head) ? decisions.open(call, head, notes) : undefined
-    const opening = { call, matched, choice, began: cache.mark(), tierMiss, isAdmitted, open }
+    const opening = { call, matched, choice, began: cache.mark(), tierMiss, admittance, open }
     const decision = decisions.of(call, matched, open ? settledNotes(notes) : notes)
     return decision instanceof Promise
       ? after(decision, (known) => admitted(opening, known))
@@ -131,12 +138,12 @@ export function createPoolPipeline(stages: Stages): PoolPipeline {
 
   /** Admits the call. A `no-cache` beyond the caller's budget is ignored, as if the call had not had it. */
   function admitted(opening: Opening, decision: CacheDecision): Answer | Awaitable<Answer> {
-    const { call, matched, isAdmitted } = opening
+    const { call, matched } = opening
     const { directives } = decision
-    // Where a shared hit was tried, before the tiers were asked.
-    const verdict = isAdmitted ? 'allowed' : admission.admit(...asked(call, directives))
-    if (verdict === 'allowed') return keyed(opening, decision)
+    const verdict = admittedBefore(opening) ?? admission.admit(...asked(call, directives))
     if (verdict instanceof GatewayError) throw verdict
+    if (opening.admittance) opening.admittance.verdict = verdict
+    if (verdict === 'allowed') return keyed(opening, decision)
     const own = decisions.forDirectives(call, matched, { ...directives, noCache: false, ignored: 'no-cache' })
     return own instanceof Promise ? after(own, (known) => keyed(opening, known)) : keyed(opening, own)
   }
@@ -242,7 +249,7 @@ export function createPoolPipeline(stages: Stages): PoolPipeline {
 
 /** Written out: spreading an object costs as much as a look-up. */
 function knownOf(
-  { call, matched, choice, began, tierMiss, isAdmitted, open }: Opening,
+  { call, matched, choice, began, tierMiss, open }: Opening,
   { directives, key, revision }: CacheDecision,
   body: WholeBody,
   repeat: Digest,
@@ -259,7 +266,6 @@ function knownOf(
     foundFor: open?.key && { matched, revision, choice },
     began,
     tierMiss,
-    isAdmitted,
     open,
   }
 }
@@ -293,6 +299,11 @@ function contextOf(
 function readOptions({ route }: Matched, seed: Digest, split: ReturnType<Splitting['reads']>): ReadOptions {
   const keepsSampled = route.cache?.sampled === true
   return { seed, split: split !== 'whole', onlyBatches: split === 'batches', keepsSampled }
+}
+
+/** The verdict, where somebody has asked for the call: for another pool, or before the tiers were asked for a shared hit. */
+function admittedBefore({ admittance, tierMiss }: Opening): Admittance['verdict'] {
+  return admittance?.verdict ?? (tierMiss && 'allowed')
 }
 
 /** Who asks, and for what, as admission counts it. */

@@ -9,17 +9,19 @@ import type { Answer } from '../../core/reply.ts'
 import { type Awaitable, after, isAwaitable } from '../../lib/deferred.ts'
 import { letGo } from '../backend/incoming.ts'
 import { Replay } from '../backend/replay.ts'
+import type { UpstreamAdmission } from '../decision/upstream-admission.ts'
 import { type Chosen, choosePool, isSplit } from '../route/choose-pool.ts'
 import { type FallbackReason, fallbackReason, type PoolResult } from '../upstream/fallback.ts'
-import type { CallNotes, Pipeline, PoolPipeline } from './pipeline.ts'
+import type { Admittance, CallNotes, Pipeline, PoolPipeline } from './pipeline.ts'
 
 export interface TrafficParts {
   readonly answer: PoolPipeline
+  readonly upstream: Pick<UpstreamAdmission, 'payOnce'>
   readonly observer: Pick<Observer, 'fellBack'>
   readonly random: () => number
 }
 
-export function createTraffic({ answer, observer, random }: TrafficParts): Pipeline {
+export function createTraffic({ answer, upstream, observer, random }: TrafficParts): Pipeline {
   return (call, matched, notes, tierMiss) => {
     const known = { notes, tierMiss }
     // What is gathered comes from all pools.
@@ -38,7 +40,9 @@ export function createTraffic({ answer, observer, random }: TrafficParts): Pipel
   /** The answer of the pool, or of the first of its fallbacks that can give one; the last one's, whatever it is. */
   async function firstOf(call: Call, chosen: Chosen, known: CallNotes): Promise<Answer> {
     const { route, protocol, target } = chosen.matched
-    let result = await resultOf(call, chosen, known)
+    const paid = upstream.payOnce(call)
+    const admittance: Admittance = {}
+    let result = await resultOf(call, chosen, { ...known, admittance })
     let reason: FallbackReason | undefined
     let from = chosen
     for (const next of route.fallback ?? []) {
@@ -47,9 +51,10 @@ export function createTraffic({ answer, observer, random }: TrafficParts): Pipel
       if ('answer' in result) letGo(result.answer.reply.body)
       observer.fellBack(route.name, from.matched.route.pool, why)
       reason ??= why
+      paid.again()
       from = { matched: { route: next, protocol, target }, choice: undefined }
       // Without the notes on the head: what is found by it is of the pool that it stands for.
-      result = await resultOf(call, from, { notes: undefined, tierMiss: undefined, isAdmitted: true })
+      result = await resultOf(call, from, { notes: undefined, tierMiss: undefined, admittance })
     }
     if ('error' in result) throw result.error
     if (!reason) return result.answer

@@ -31,6 +31,11 @@ export const parts: ReadonlyArray<readonly [name: string, yaml: string, wanted: 
     ['5:12: routes[0].split: one weight at least must be over 0'],
   ],
   [
+    'a split with a weight that is next to nothing',
+    `${POOLS}routes:\n  - split: [ { pool: ranker, weight: 5.0e-324 }, { pool: embedder, weight: 1 } ]\n`,
+    ['5:38: routes[0].split[0].weight: must be 0, or at least 0.000001'],
+  ],
+  [
     'a split beside a pool',
     `${POOLS}routes:\n  - pool: ranker\n    split: [ { pool: ranker, weight: 1 } ]\n`,
     ['5:11: routes[0].pool: the route has a split already (name its pools in split, and leave pool out)'],

@@ -59,6 +59,7 @@ it('holds over reloads that say the same of the route, and over none that says s
 
 it.each([
   ['ranker', { v1: 0, v2: 0 }, 'one weight at least'],
+  ['ranker', { v2: 5e-324 }, 'the weight of "v2" must be 0, or at least 0.000001'],
   ['ranker', { v3: 1 }, 'has no pool "v3"; it has v1, v2'],
   ['plain', { v1: 1 }, 'give it a split'],
 ])('refuses for %s %j', (route, given, why) => {

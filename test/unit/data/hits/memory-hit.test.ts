@@ -78,7 +78,12 @@ function setup() {
     cache: { mark: () => 0 },
     compose: createCompose(parts as never),
   } as never)
-  const pipeline = createTraffic({ answer, observer, random: Math.random })
+  const pipeline = createTraffic({
+    answer,
+    upstream: { payOnce: behindMemory },
+    observer,
+    random: Math.random,
+  })
   const ingress = createIngress({
     live: () => live,
     answer: pipeline,

@@ -52,6 +52,7 @@ describe('a split by weight', () => {
   it.each<[string, Weights, string]>([
     ['the second', { v1: 0, v2: 3 }, 'v2'],
     ['the first', { v1: 0.001, v2: 0 }, 'v1'],
+    ['one whose score underflows', { v1: 0, v2: 5e-324 }, 'v2'],
   ])('gives all to %s where the other has no weight', (_, weights, pool) => {
     expect(new Set(picks(new PoolWeights(weights, 'input')))).toEqual(new Set([pool]))
   })
