@@ -323,7 +323,8 @@ function headersOf({ detail: { fields = [] } }: GatewayError): Record<string, st
 function listenError(error: NodeJS.ErrnoException, { host, port }: HostPort): Error {
   const at = `${host}:${port}`
   const fix: Record<string, string> = {
-    EADDRINUSE: 'another process has it; stop that one, or take another port by --admin HOST:PORT or admin.listen',
+    EADDRINUSE:
+      'another process has it; stop that one, or take another port by --admin HOST:PORT or admin.listen',
     EACCES: 'this user may not open it; take a port above 1023',
     EADDRNOTAVAIL: 'this machine has no such address; set admin.listen to one it has',
   }
