@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, expect, it } from 'vitest'
+import { eventually } from '../support/eventually.ts'
 import { startGateway } from '../support/gateway.ts'
 import { TWO } from '../support/settings.ts'
 
@@ -15,6 +16,10 @@ afterAll(async () => {
 const USUAL_MS = 50
 let answerMs = USUAL_MS
 let asked = 0
+
+interface Pool {
+  readonly backends: readonly { readonly latencyMs?: number }[]
+}
 
 async function server(name: string): Promise<{ url: string }> {
   const listener = createServer((request, response) => {
@@ -49,8 +54,16 @@ it('calls with the same system prompt go to the same backend, whichever worker h
     const { json } = await gateway.post('/v1/chat/completions', { model: 'm', messages })
     return (json as { name: string }).name
   }
-  // Each backend has answered, so that all are known.
-  await Promise.all(Array.from({ length: 30 }, (_, n) => ask('short', `${n}`)))
+  // Each backend has answered, and seems about as fast as the others: a new prompt goes where the fewest went only among such.
+  const latencies = async () => {
+    await Promise.all(Array.from({ length: 30 }, (_, n) => ask('short', `${n}`)))
+    const { backends } = (await gateway.ask('/api/v1/pools/llm')).json as Pool
+    return backends.map(({ latencyMs = Number.NaN }) => latencyMs)
+  }
+  await eventually(async () => {
+    const known = await latencies()
+    expect(Math.max(...known)).toBeLessThan(1.3 * Math.min(...known))
+  })
   const homes = new Set<string>()
   let atHome = 0
   for (let prompt = 0; prompt < 9; prompt++) {

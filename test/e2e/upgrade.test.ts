@@ -2,11 +2,13 @@
  * One process follows another under a load of new connections, and none of them is refused or reset: a service manager holds the
  * listening sockets.
  */
+import { spawnSync } from 'node:child_process'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { type ConnectionLoad, connectionLoad } from '../support/connection-load.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { MAIN } from '../support/program.ts'
 import { settings } from '../support/settings.ts'
 
 const CALLERS = 24
@@ -65,4 +67,18 @@ it('refuses no connection while sockets that a service manager holds go from pro
   expect([...load.failures]).toEqual([])
   process.kill(pids()[1] as number, 'SIGINT')
   expect(await gateway.exited).toBe(0)
+})
+
+it('a descriptor that is no listening socket is told of in a sentence', () => {
+  const script = 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+  const serve = [process.execPath, MAIN, 'serve', '--upstream', backend.url, '--admin', '127.0.0.1:0']
+  const { status, stderr } = spawnSync('sh', ['-c', script, 'sh', ...serve], {
+    // Each is /dev/null.
+    stdio: ['ignore', 'ignore', 'pipe', 'ignore'],
+    encoding: 'utf8',
+    timeout: 30_000,
+  })
+  expect(stderr).toContain('descriptor 3, which LISTEN_FDS hands over, is no listening TCP socket')
+  expect(stderr).not.toContain('    at ')
+  expect(status).toBe(1)
 })

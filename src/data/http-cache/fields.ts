@@ -9,6 +9,7 @@ const NOT_KEPT = new Set([
   'proxy-authenticate',
   'proxy-authentication-info',
   'proxy-authorization',
+  'server-timing',
   'set-cookie',
 ])
 

@@ -151,10 +151,15 @@ function terminatorOf(server: Server, options: ServerOptions): TlsTerminator {
 function bind(server: Server, { host, port, socket, isShared = false }: ServerOptions): Promise<void> {
   const at = socket === undefined ? { host, port, reusePort: isShared } : { fd: socket }
   return new Promise((resolve, reject) => {
-    server.once('error', reject)
+    const unfit = () =>
+      reject(new Error(`descriptor ${socket}, which LISTEN_FDS hands over, is no listening TCP socket`))
+    const failed = socket === undefined ? reject : unfit
+    server.once('error', failed)
     server.listen({ ...at, backlog: BACKLOG }, () => {
-      server.off('error', reject)
-      resolve()
+      server.off('error', failed)
+      // A listening Unix socket has a path for an address.
+      if (typeof server.address() === 'object') resolve()
+      else unfit()
     })
   })
 }
