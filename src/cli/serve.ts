@@ -155,6 +155,9 @@ function loader(options: Options, parts: LoadedParts | undefined): Loader {
       '--timeout and --idle-timeout go with --upstream: in a YAML they are routes[].timeout and routes[].idleTimeout',
     )
   const file = config ?? DEFAULT_CONFIG
+  // The file may name the two by their variables: a bad one is a mistake of the command line, not of a line of the file.
+  if (listen !== undefined) address('--listen', listen)
+  if (admin !== undefined) address('--admin', admin)
   const env = {
     ...process.env,
     ...(listen === undefined ? {} : { INFERGATE_LISTEN: listen }),

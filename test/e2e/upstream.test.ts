@@ -41,7 +41,8 @@ it('waits for an upstream that comes later', async () => {
 it.each([
   [['--upstream', 'nonsense'], /--upstream.*http:\/\//],
   [['--upstream', 'http://127.0.0.1:1', '--config', 'x.yaml'], /do not go together/],
-  [['--listen', 'nonsense'], /--listen|server\.listen/],
+  [['--listen', 'nonsense'], /--listen nonsense .*HOST:PORT/],
+  [['--admin', '9090'], /--admin 9090 .*HOST:PORT/],
   [['--lisen', '127.0.0.1:0'], /--listen/],
 ])('%j is a mistake that is named, with exit code 1', async (args, wanted) => {
   const { code, stderr } = await runInfergate(['serve', ...args])
