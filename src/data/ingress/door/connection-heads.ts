@@ -16,11 +16,14 @@ import type { RepeatedRequest } from './repeat-cache.ts'
 
 /** The longest head that is compared with the next one. */
 const MAX_REMEMBERED_BYTES = 2048
+/** So much longer may the next head be before its copy needs another buffer. */
+const SPARE_BYTES = 32
 
 export class ConnectionHeads {
   readonly #current: () => KnownRequests
   #known: KnownRequests
   #last: RequestHead | undefined
+  /** Begins with the bytes of the last head; made once, since heads differ from call to call where bodies do in length. */
   #lastKey: Buffer | undefined
   /** The last head had volatile values, so the next is blanked before it is compared. */
   #isTraced = false
@@ -56,9 +59,8 @@ export class ConnectionHeads {
 
   /** The parsed head: of this request, or of an earlier one that differs at most in volatile values. `key`: from `keyOf`. */
   read(bytes: Buffer, key: Buffer): ParsedHead {
-    const last = this.#lastKey
-    const isLonger = last !== undefined && key.length >= last.length
-    if (isLonger && this.#last && key.compare(last, 0, last.length, 0, last.length) === 0) return this.#last
+    const last = this.#last
+    if (last && this.#isLast(key, last.bytes)) return last
     const { heads } = this.#known
     const text = headText(key)
     const known = heads.find(text)
@@ -103,11 +105,19 @@ export class ConnectionHeads {
     return { ...ownHead, notes: { ...head.notes, headers, timeout } }
   }
 
+  #isLast(key: Buffer, length: number): boolean {
+    const last = this.#lastKey
+    return last !== undefined && key.length >= length && key.compare(last, 0, length, 0, length) === 0
+  }
+
   #remembered(head: RequestHead, key: Buffer): RequestHead {
-    if (head.bytes <= MAX_REMEMBERED_BYTES) {
+    const { bytes } = head
+    if (bytes <= MAX_REMEMBERED_BYTES) {
       this.#last = head
+      if (this.#lastKey === undefined || this.#lastKey.length < bytes)
+        this.#lastKey = Buffer.allocUnsafeSlow(Math.min(bytes + SPARE_BYTES, MAX_REMEMBERED_BYTES))
       // A copy, because the buffer is reused.
-      this.#lastKey = Buffer.copyBytesFrom(key, 0, head.bytes)
+      key.copy(this.#lastKey, 0, 0, bytes)
     }
     return head
   }
