@@ -17,6 +17,11 @@ const DEADLINE_MS = 10 * 60_000
 const STEPS = [
   { name: 'types', says: 'tsc finds no type error', run: ['tsc', '-p', '.'] },
   { name: 'page', says: 'nor in the dashboard', run: ['tsc', '-p', 'src/dashboard'] },
+  {
+    name: 'site-page',
+    says: 'nor in what the pages of the docs run',
+    run: ['tsc', '-p', 'scripts/site/browser'],
+  },
   { name: 'lint', says: 'oxlint finds no broken rule', run: ['oxlint', '--type-aware', '--deny-warnings'] },
   {
     name: 'build',
@@ -39,6 +44,16 @@ const STEPS = [
     name: 'docs',
     says: 'the generated pages are up to date',
     run: ['node', 'scripts/docs/docs.ts', '--check'],
+  },
+  {
+    name: 'links',
+    says: 'every link and anchor of every page leads somewhere',
+    run: ['node', 'scripts/site/check-links.ts'],
+  },
+  {
+    name: 'site',
+    says: 'the docs build as a site, without dead links or foreign hosts',
+    run: ['node', 'scripts/site/build.ts', '--out', '.cache/site'],
   },
   {
     name: 'deploy',

@@ -1,9 +1,9 @@
 /**
  * The documentation says what the code does: error codes, metrics, commands, admin calls and log events are
- * compared with the code both ways, and every link leads somewhere.
+ * compared with the code both ways. That links lead somewhere is a step of `npm run check`.
  */
-import { existsSync, globSync, readFileSync, statSync } from 'node:fs'
-import { dirname, join, normalize } from 'node:path'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { run } from '../../src/cli/index.ts'
@@ -145,52 +145,4 @@ test('operations.md has every event of the log, and no other', () => {
       .split(/^## The log$/m)[1]
       ?.split(/^## /m)[0] ?? ''
   expect(sorted(rows(section).map(([event]) => code(event)))).toEqual(sorted(new Set(logged)))
-})
-
-describe('links', () => {
-  const pages = sorted(
-    globSync(['*.md', 'docs/**/*.md', 'models/*.md', 'bench/**/*.md', 'interop/*.md'], { cwd: ROOT }),
-  )
-
-  /** A heading's anchor as GitHub makes it. */
-  function anchor(heading: string): string {
-    const text = heading.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
-    return text
-      .trim()
-      .toLowerCase()
-      .replace(/[^\p{L}\p{N}\p{M} _-]/gu, '')
-      .replaceAll(' ', '-')
-  }
-
-  function anchors(path: string): Set<string> {
-    const found = new Set<string>()
-    for (const [, heading] of withoutCode(read(path)).matchAll(/^#{1,6} (.+)$/gm)) {
-      const name = anchor(heading as string)
-      let unique = name
-      for (let n = 1; found.has(unique); n++) unique = `${name}-${n}`
-      found.add(unique)
-    }
-    return found
-  }
-
-  function withoutCode(markdown: string): string {
-    return markdown.replace(/^(```+).*?^\1$/gms, '')
-  }
-
-  function broken(page: string): string[] {
-    const text = withoutCode(read(page)).replace(/`[^`\n]*`/g, '')
-    const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target as string)
-    return targets.filter((target) => {
-      if (/^[a-z]+:/.test(target)) return false
-      const [file = '', hash] = target.split('#')
-      const path = file === '' ? page : normalize(join(dirname(page), file))
-      if (path.startsWith('..') || !existsSync(join(ROOT, path))) return true
-      if (hash === undefined) return false
-      return statSync(join(ROOT, path)).isDirectory() || !anchors(path).has(hash)
-    })
-  }
-
-  test.each(pages)('of %s lead somewhere', (page) => {
-    expect(broken(page)).toEqual([])
-  })
 })
