@@ -38,6 +38,7 @@ const DATA = [
   'http', // header fields, deadlines, bodies and statuses, and what they mean
   'backend', // connections to one backend, its admission queue, its answers
   'upstream', // a call to a pool: attempts, retries, hedges
+  'mirror', // copies of calls for a second pool, and their answers compared
   'http-cache', // RFC 9111 for opaque routes
   'decision', // what a head and an answer decide: is the cache asked, may the answer be kept
   'generation', // answers that come as events, for all who ask for the same

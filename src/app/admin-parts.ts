@@ -1,8 +1,9 @@
 /** Connects the admin API to the rest of the gateway: the functions that it calls. */
 import type { Settings } from '../config/schema.ts'
-import type { AdminParts } from '../control/admin/contract.ts'
+import type { AdminParts, RouteTraffic } from '../control/admin/contract.ts'
 import type { Registry } from '../control/registry/registry.ts'
 import { parseDigest } from '../core/key.ts'
+import { noMirrorTotals } from '../core/mirror.ts'
 import { EVERYTHING, namesOfPurge } from '../data/key/epoch-names.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Metrics } from '../obs/metrics.ts'
@@ -10,6 +11,7 @@ import type { RecentLines } from '../obs/recent-lines.ts'
 import { dashboardFile } from './dashboard-files.ts'
 import { knownNames, unknownNamesIn } from './known-names.ts'
 import { LiveState } from './live/live-state.ts'
+import type { RouteMirrors } from './route-mirrors.ts'
 import type { RouteWeights } from './route-weights.ts'
 import type { Scaling } from './scaling.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
@@ -25,6 +27,7 @@ interface Around {
   /** The newest lines of the log. */
   readonly lines: RecentLines | undefined
   readonly weights: Pick<RouteWeights, 'list' | 'change'>
+  readonly mirrors: Pick<RouteMirrors, 'of' | 'check' | 'change'>
 }
 
 /** A worker that does not confirm a purge within this time hangs, and the purge is answered with an error. */
@@ -33,7 +36,7 @@ const PURGE_MS = 5_000
 const WRITE_MS = 250
 
 export function adminParts(around: Around): AdminParts {
-  const { data, metrics, ready, scaling, weights, registry, settings } = around
+  const { data, metrics, ready, scaling, weights, mirrors, registry, settings } = around
   const tenants = () => Object.keys(settings().tenants ?? {})
   return {
     ready,
@@ -64,7 +67,11 @@ export function adminParts(around: Around): AdminParts {
       if (name !== undefined) return totals.one(name, tenants())
       return { since, tenants: totals.list(tenants()), unidentified }
     },
-    routes: () => weights.list(),
+    routes: () => weights.list().map((traffic) => withMirrorOf(traffic, around)),
+    mirror(route, patch, how) {
+      if (how === 'check') mirrors.check(route, patch)
+      else mirrors.change(route, patch)
+    },
     weigh: (route, given) => weights.change(route, given),
     calls: (query, options) => data.calls.history.list(query, options),
     followCalls(follow) {
@@ -77,6 +84,17 @@ export function adminParts(around: Around): AdminParts {
     page: dashboardFile,
   }
 }
+
+/** The route, with the pool that gets copies of its calls and what became of them. */
+function withMirrorOf(traffic: RouteTraffic, { mirrors, data }: Around): RouteTraffic {
+  const { route } = traffic
+  const mirror = mirrors.of(route)
+  if (!mirror) return traffic
+  const { route: _, pool: __, ...counts } = data.mirrored().one(route, mirror.pool) ?? NOTHING_COPIED
+  return { ...traffic, mirror: { ...mirror, counts } }
+}
+
+const NOTHING_COPIED = noMirrorTotals('', '')
 
 /** What became unreachable, and whether the other gateways have been informed. */
 async function purged(data: DataPlanes, names: readonly string[]) {

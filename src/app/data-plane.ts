@@ -7,6 +7,7 @@ import type { Settings } from '../config/schema.ts'
 import type { HostPort } from '../core/addresses.ts'
 import type { Digest } from '../core/key.ts'
 import type { Log } from '../core/log.ts'
+import type { MirrorTotals } from '../core/mirror.ts'
 import type { Observer } from '../core/observer.ts'
 import { type Assembly, assemble, backendsOf, type KeyFacts } from '../data/assemble.ts'
 import { type Credentials, NO_CREDENTIALS } from '../data/auth/authenticator.ts'
@@ -35,9 +36,9 @@ import { countAnswered } from './demand.ts'
 import { type LiveSettings, liveOf } from './live-settings.ts'
 import type { Parts } from './parts.ts'
 import { Pools } from './pools.ts'
-import { type WeightChange, withWeights } from './route-weights.ts'
 import type { PoolDefaults } from './settings-mapping.ts'
 import type { LiveTls } from './tls.ts'
+import { type TrafficChange, withChange } from './traffic-change.ts'
 import type { DataStats } from './workers/merge.ts'
 import type { ReportedForm } from './workers/messages.ts'
 
@@ -147,10 +148,16 @@ export class DataPlane {
     this.#live = this.#newLive()
   }
 
-  /** Takes over the weights of a route's split. Nothing but the calls that must move is concerned. */
-  weigh(change: WeightChange): void {
-    this.#settings = withWeights(this.#settings, change)
-    this.#live.weights.get(change.route)?.change(change.weights)
+  /** Takes over the weights of a route's split, or where copies go. Nothing but the calls that must move is concerned. */
+  weigh(change: TrafficChange): void {
+    this.#settings = withChange(this.#settings, change)
+    if ('weights' in change) this.#live.weights.get(change.route)?.change(change.weights)
+    else this.#live.mirrors.get(change.route)?.change(change.mirror)
+  }
+
+  /** What became of copies of calls since this was asked last. */
+  takeMirrored(): readonly MirrorTotals[] {
+    return this.#assembly.mirrored.take()
   }
 
   /** Takes over the credentials that do not stand in the settings. What was verified by those that stay is still verified. */

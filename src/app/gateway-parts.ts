@@ -14,6 +14,7 @@ import type { Discovery } from './discovery.ts'
 import type { Ejections } from './ejections.ts'
 import type { EmbeddedModels } from './embedded-models.ts'
 import type { Problems } from './gateway-metrics.ts'
+import type { RouteMirrors } from './route-mirrors.ts'
 import type { RouteWeights } from './route-weights.ts'
 import type { Scaling } from './scaling.ts'
 import type { SharedLimits } from './shared-limits.ts'
@@ -33,6 +34,7 @@ export interface GatewayParts {
   readonly sharedLimits: SharedLimits
   readonly scaling: Scaling
   readonly weights: RouteWeights
+  readonly mirrors: RouteMirrors
   readonly scaleGroup: SharedScaleGroup | undefined
   readonly ejections: Ejections
 }
@@ -89,6 +91,12 @@ function stopListening(parts: GatewayParts): void {
   parts.credentials.stop()
   parts.scaling.close()
   parts.scaleGroup?.close()
+}
+
+/** The settings of a reload, with what was changed of the routes' traffic and still holds. */
+export function withTraffic({ weights, mirrors }: GatewayParts, settings: Settings): Settings {
+  mirrors.follow(settings)
+  return mirrors.onto(weights.follow(settings))
 }
 
 /** What cannot be reached or refuses the gateway, for people, by part. */

@@ -33,12 +33,14 @@ import {
   problemsOf,
   tick,
   unservedModels,
+  withTraffic,
 } from './gateway-parts.ts'
 import type { LoadedParts } from './parts.ts'
 import { createScaleGroup, createShared, createSharedLimits, openPeers } from './peers.ts'
 import { measurePools } from './pool-metrics.ts'
 import { type InheritedSockets, workerCount } from './ports.ts'
 import { createProbing, startProbing } from './probing.ts'
+import { RouteMirrors } from './route-mirrors.ts'
 import { RouteWeights } from './route-weights.ts'
 import { Scaling } from './scaling.ts'
 import { adminSettings, isGuarded, poolDeclarations } from './settings-mapping.ts'
@@ -174,7 +176,7 @@ export class Gateway {
     this.#secure()
     this.#callers.follow(settings)
     parts.admin.update(adminSettings(settings, this.#token, this.#tls))
-    parts.data.reload(parts.weights.follow(settings))
+    parts.data.reload(withTraffic(parts, settings))
     parts.registry.declare(poolDeclarations(settings))
     parts.discovery.follow(settings)
     void parts.scaling
@@ -289,15 +291,16 @@ export class Gateway {
       },
     })
     const weights = new RouteWeights({ settings: this.#settings, metrics: this.metrics, data })
-    const admin = this.#admin({ registry, data, scaling, weights })
+    const mirrors = new RouteMirrors({ settings: this.#settings, data })
+    const admin = this.#admin({ registry, data, scaling, weights, mirrors })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
     const sharedLimits = createSharedLimits({ ...seen, settings: this.#options.settings })
     const ejections = new Ejections({ ...seen, publish: (event) => admin.backendChanged(event) })
     const kept = { registry, health, loads, versions, discovery, credentials, models, scaleGroup, shared }
-    return { data, admin, scaling, weights, sharedLimits, ejections, ...kept }
+    return { data, admin, scaling, weights, mirrors, sharedLimits, ejections, ...kept }
   }
 
-  #admin(parts: Pick<GatewayParts, 'registry' | 'data' | 'scaling' | 'weights'>): AdminServer {
+  #admin(parts: Pick<GatewayParts, 'registry' | 'data' | 'scaling' | 'weights' | 'mirrors'>): AdminServer {
     return new AdminServer({
       clock: this.#clock,
       log: this.#options.log,

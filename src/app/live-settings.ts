@@ -9,7 +9,8 @@ import type { CallOutbox } from '../data/calls/call-outbox.ts'
 import { CallReporter } from '../data/calls/call-reporter.ts'
 import type { ProxyTrust } from '../data/http/outgoing-fields.ts'
 import type { PoolWeights } from '../data/route/pool-weights.ts'
-import { createRouter } from '../data/route/routes.ts'
+import type { RouteMirror } from '../data/route/route-mirror.ts'
+import { createRouter, type Route } from '../data/route/routes.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Sampler } from '../lib/sampler.ts'
 import type { Parts } from './parts.ts'
@@ -19,6 +20,8 @@ import { tracingOf } from './tracing/tracing-of.ts'
 export interface LiveSettings extends AuthLive, ProxyTrust {
   /** The weights of each route that is split, by the route's name. */
   readonly weights: ReadonlyMap<string, PoolWeights>
+  /** Where copies of a route's calls go, by the route's name. */
+  readonly mirrors: ReadonlyMap<string, RouteMirror<Route>>
 }
 
 export interface LiveParts {
@@ -41,6 +44,7 @@ export function liveOf(settings: Settings, parts: LiveParts): LiveSettings {
   const routes = routesOf(settings, parts.custom)
   return {
     weights: new Map(routes.flatMap(({ name, split }) => (split ? [[name, split.weights] as const] : []))),
+    mirrors: new Map(routes.flatMap(({ name, mirror }) => (mirror ? [[name, mirror] as const] : []))),
     route: createRouter(routes),
     maxBodyBytes: server.limits.maxBodyBytes,
     trusted: cidrList(server.trustedProxies),

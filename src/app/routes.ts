@@ -2,31 +2,31 @@
  * Makes the routes of the data plane from the settings: those written down, then one for each embedded model, and those for calls
  * that ask about a server and name no model.
  */
+import { poolsNamedBy } from '../config/route-pools.ts'
 import type { CachePolicy, RouteSettings, Settings } from '../config/schema.ts'
 import { Cors } from '../data/route/cors.ts'
 import { PoolWeights } from '../data/route/pool-weights.ts'
+import { RouteMirror } from '../data/route/route-mirror.ts'
 import type { Route, RouteCache } from '../data/route/routes.ts'
 import { Sampler } from '../lib/sampler.ts'
 import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'
 
 export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
   const byDefault = settings.auth && (settings.auth.required ? 'required' : 'optional')
-  const written = settings.routes.map(
-    ({ auth = byDefault, pool, split, sticky, fallback, ...route }): Route =>
-      overPools(
-        settings,
-        { pool, split, sticky, fallback },
-        {
-          ...route,
-          ...(auth && { auth }),
-          protocols: protocolsOf(route.protocol, custom),
-          pool: '',
-          cache: cacheOf(route.cache),
-          cors: route.cors && new Cors(route.cors),
-          log: route.log && new Sampler(route.log.sample, Math.random),
-        },
-      ),
-  )
+  const written = settings.routes.map((each): Route => {
+    const { auth = byDefault, pool, split, sticky, fallback, mirror: _, ...route } = each
+    const base: Route = {
+      ...route,
+      ...(auth && { auth }),
+      protocols: protocolsOf(route.protocol, custom),
+      pool: '',
+      cache: cacheOf(route.cache),
+      cors: route.cors && new Cors(route.cors),
+      log: route.log && new Sampler(route.log.sample, Math.random),
+    }
+    const mirror = mirrorOf(settings, each, base)
+    return overPools(settings, { pool, split, sticky, fallback }, { ...base, ...(mirror && { mirror }) })
+  })
   const ofModel = ({ name, kind, cache }: Settings['models'][number]): Route => ({
     name,
     match: { model: name },
@@ -76,6 +76,14 @@ function overPools(
   const poolWeights = new PoolWeights(weights, sticky)
   // In the order of the weights: an object has keys such as `1` first, wherever they were written.
   return { ...route, split: { weights: poolWeights, routes: poolWeights.pools.map(to) } }
+}
+
+/** Undefined: the route names no pool that could get copies, now or while it runs. */
+function mirrorOf(settings: Settings, written: RouteSettings, route: Route): RouteMirror<Route> | undefined {
+  const { mirror, split } = written
+  if (!mirror && !split) return undefined
+  const to = poolsNamedBy(written).map((pool) => [pool, { ...route, ...inPool(settings, pool) }] as const)
+  return new RouteMirror(new Map(to), mirror)
 }
 
 function inPool({ pools }: Settings, pool: string): Pick<Route, 'pool' | 'keepsHost'> {

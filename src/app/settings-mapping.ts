@@ -1,6 +1,6 @@
 /** Maps the settings to the options of each part, so that no plane knows the configuration. */
 import { createHash } from 'node:crypto'
-import { poolsOf } from '../config/route-pools.ts'
+import { poolsNamedBy } from '../config/route-pools.ts'
 import type { PoolSettings, Settings } from '../config/schema.ts'
 import type { AdminSettings } from '../control/admin/server.ts'
 import type { CredentialSource } from '../control/credentials/backend-credentials.ts'
@@ -108,7 +108,9 @@ export function loadSettings(
  * found by it.
  */
 function hostOf(routes: Settings['routes'], pool: string): string | undefined {
-  const hosts = routes.flatMap((route) => (poolsOf(route).includes(pool) ? (route.match.host ?? []) : []))
+  const hosts = routes.flatMap((route) =>
+    poolsNamedBy(route).includes(pool) ? (route.match.host ?? []) : [],
+  )
   return hosts.find((host) => !host.includes('*'))
 }
 

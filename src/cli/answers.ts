@@ -61,6 +61,7 @@ const Explanation = z.looseObject({
   pool: z.string(),
   protocol: z.string(),
   verb: z.string(),
+  mirror: z.exactOptional(z.looseObject({ pool: z.string(), share: z.number() })),
   model: z.exactOptional(z.string()),
   version: z.exactOptional(z.string()),
   cacheable: z.boolean(),
@@ -69,6 +70,21 @@ const Explanation = z.looseObject({
   rows: z.exactOptional(z.array(z.looseObject({ tier: z.exactOptional(z.string()) }))),
   rowCount: z.exactOptional(z.number()),
   kept: z.exactOptional(z.looseObject({ tier: z.string(), ageMs: z.number(), ttlMs: z.number() })),
+})
+
+const MirrorCounts = z.looseObject({
+  sent: z.number(),
+  failed: z.number(),
+  dropped: z.record(z.string(), z.number()),
+  equal: z.number(),
+  different: z.number(),
+})
+
+const Mirror = z.looseObject({
+  pool: z.string(),
+  share: z.number(),
+  compare: z.boolean(),
+  counts: z.exactOptional(MirrorCounts),
 })
 
 const Route = z.looseObject({
@@ -81,6 +97,7 @@ const Route = z.looseObject({
       configured: z.exactOptional(z.number()),
     }),
   ),
+  mirror: z.exactOptional(Mirror),
 })
 
 const Counts = z.record(z.string(), z.number())

@@ -64,13 +64,29 @@ function headersOf(fields: readonly string[]): Record<string, string> {
 }
 
 function describe(explained: ExplainAnswer): string {
-  const { route, pool, protocol, verb, model, version, cacheable, reason, key, rows, rowCount, kept } =
-    explained
+  const {
+    route,
+    pool,
+    protocol,
+    verb,
+    model,
+    version,
+    cacheable,
+    reason,
+    key,
+    rows,
+    rowCount,
+    kept,
+    mirror,
+  } = explained
   const target = [model, version].filter((part) => part !== undefined).join(' version ')
   const known = rows?.filter(({ tier }) => tier !== undefined).length ?? 0
   const lines = [
     ['route', `${route}, to pool ${pool}`],
     ['dialect', `${protocol}: ${verb}${target === '' ? '' : ` of ${target}`}`],
+    ...(mirror
+      ? [['mirror', `${Number((mirror.share * 100).toPrecision(3))} % of misses, to pool ${mirror.pool}`]]
+      : []),
     ['cacheable', cacheable ? 'yes' : `no: ${reason}`],
     ...(key === undefined ? [] : [['key', key]]),
     ...(rows === undefined ? [] : [['rows', `${rowCount}, of which ${known}${among(explained)} are kept`]]),

@@ -8,3 +8,9 @@ export function poolsOf({
 }: Pick<RouteSettings, 'pool' | 'split' | 'fallback'>): string[] {
   return [...(pool === undefined ? [] : [pool]), ...split.map((weighted) => weighted.pool), ...fallback]
 }
+
+/** The same, and the pool that gets copies of them. */
+export function poolsNamedBy(route: RouteSettings): string[] {
+  const { mirror } = route
+  return [...new Set([...poolsOf(route), ...(mirror ? [mirror.pool] : [])])]
+}

@@ -18,6 +18,7 @@ export function trafficIssues(input: unknown, known: readonly string[]): Issue[]
     ...mainPool(route, i, known),
     ...splitPools(route, i, known),
     ...fallbackPools(route, i, known),
+    ...mirrorPool(route, i, known),
   ])
 }
 
@@ -57,6 +58,27 @@ function fallbackPools(route: unknown, i: number, known: readonly string[]): Iss
     seen.add(name)
     return unknownPool(path, name, known)
   })
+}
+
+/** A pool of a split may get copies of what the others answer; a route's only pool may not. */
+function mirrorPool(route: unknown, i: number, known: readonly string[]): Issue[] {
+  const mirror = property(route, 'mirror')
+  const name = property(mirror, 'pool')
+  const path = ['routes', i, 'mirror', 'pool']
+  const split = list(property(route, 'split')).map((entry) => property(entry, 'pool'))
+  const main = property(route, 'pool') ?? (known.length === 1 ? known[0] : undefined)
+  const own = split.length > 0 ? (split.length === 1 ? split[0] : undefined) : main
+  if (name !== undefined && name === own)
+    return [problem(path, 'this pool answers the calls already', 'name another pool')]
+  if (property(route, 'pure') === false && mirror !== undefined)
+    return [
+      problem(
+        ['routes', i, 'mirror'],
+        'no copy would be sent: with "pure: false" no call may be sent twice',
+        'leave out one of them',
+      ),
+    ]
+  return unknownPool(path, name, known)
 }
 
 function unknownPool(path: Path, name: unknown, known: readonly string[]): Issue[] {

@@ -9,7 +9,7 @@ import type { BackendAddresses } from '../core/backend.ts'
 import { readStoreUrl } from '../core/store-url.ts'
 import { callerWarnings } from './caller-checks.ts'
 import type { Issue } from './messages.ts'
-import { poolsOf } from './route-pools.ts'
+import { poolsNamedBy, poolsOf } from './route-pools.ts'
 import { isLoopback } from './schema/fields.ts'
 import type { RouteSettings, Settings } from './schema.ts'
 import { type Path, printPath } from './walk.ts'
@@ -78,7 +78,7 @@ function fits(wide: string | undefined, narrow: string | undefined): boolean {
 }
 
 function unused({ pools, routes }: Settings): Issue[] {
-  const used = new Set(routes.flatMap(poolsOf))
+  const used = new Set(routes.flatMap(poolsNamedBy))
   return Object.keys(pools).flatMap((name) =>
     used.has(name)
       ? []

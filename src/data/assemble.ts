@@ -43,6 +43,10 @@ import { createKeyer } from './key/keyer.ts'
 import { refusalKey } from './key/refusal.ts'
 import { createVersionRules, type VersionStatement } from './key/statements.ts'
 import { TypicalCosts } from './measure/typical-cost.ts'
+import { DifferenceLog } from './mirror/difference-log.ts'
+import { createMirroring } from './mirror/mirror.ts'
+import { MirrorLimits } from './mirror/mirror-limits.ts'
+import { MirrorUsage } from './mirror/mirror-usage.ts'
 import type { Recorder } from './record/recorder.ts'
 import { recording } from './record/recording.ts'
 import type { Matched } from './route/routes.ts'
@@ -59,6 +63,7 @@ import { createTraffic } from './serve/traffic.ts'
 import { type AskBackend, createAskBackend } from './upstream/ask-backend.ts'
 import { createDispatch, type DispatchParts } from './upstream/dispatch.ts'
 import { createForward } from './upstream/forward.ts'
+import { createSendOnce } from './upstream/send-once.ts'
 import { translated } from './upstream/translated.ts'
 import type { Dispatch } from './upstream/upstream-call.ts'
 
@@ -108,6 +113,8 @@ export interface KeyFacts {
 /** The pools of backends, as calls need them. */
 export interface Backends {
   readonly dispatch: Dispatch
+  /** For copies: once, and where there is a place at once. */
+  readonly sendOnce: Dispatch
   /** Whether a backend of a pool may take calls of the transport. */
   hasTransport(pool: string, transport: Transport): boolean
   /** The backends of a pool. */
@@ -134,6 +141,8 @@ export interface Assembly {
   readonly ready: ReadyAnswers
   readonly splitter: Splitter
   readonly forms: Forms
+  /** What became of copies of calls. */
+  readonly mirrored: MirrorUsage
   /** To be called when entries may have become unreachable, as after a purge. */
   changed(): void
   /** Removes the entry under a key; false if a tier could not be reached. */
@@ -168,6 +177,7 @@ export function assemble(parts: AssemblyParts): Assembly {
       return flights.size + generations.size + http.flights
     },
     ready,
+    mirrored: base.mirrored,
     splitter: base.splitter,
     forms: base.forms,
     changed: () => ready.clear(),
@@ -193,15 +203,23 @@ type Foundations = ReturnType<typeof foundations>
 /** Makes what several rooms share. */
 function foundations(parts: AssemblyParts) {
   const { live, cache, facts, workers, readyBytes, clock } = parts
-  const { queueing, hasTransport } = parts.backends
-  const unlimited = translated({
-    ...parts.backends,
-    hasTransport,
-    supports: (matched, form) => traits.forms.has(matched, form),
+  const { backends } = parts
+  const { queueing, hasTransport } = backends
+  const supports = (matched: Matched, form: number) => traits.forms.has(matched, form)
+  const translating = (dispatch: Dispatch) => translated({ dispatch, hasTransport, supports })
+  const unlimited = translating(backends.dispatch)
+  const mirrored = new MirrorUsage()
+  const mirroring = createMirroring({
+    ...parts,
+    sendOnce: translating(backends.sendOnce),
+    limits: new MirrorLimits(workers),
+    usage: mirrored,
+    differences: new DifferenceLog(parts),
   })
   const limits = new TenantLimits(parts)
   const upstream = new UpstreamAdmission(limits, parts.observer)
-  const dispatch = upstream.within(unlimited)
+  // A copy is the gateway's own: no tenant pays for it.
+  const dispatch = upstream.within(mirroring(unlimited))
   const keyer = createKeyer({ ...facts, clock })
   const outgoing = createOutgoing(live)
   const token = ({ route, target }: Matched) => facts.deployments.peek(route.pool, target)?.value ?? ''
@@ -227,6 +245,8 @@ function foundations(parts: AssemblyParts) {
     versions: createVersionRules(facts.deployments, parts.stated),
     leases: leasesOf(parts),
     dispatch,
+    mirrored,
+    mirroring,
     upstream,
     outgoing,
     forward: createForward({ dispatch, outgoing, redeployed: parts.redeployed }),
@@ -250,7 +270,7 @@ function pipelineParts(parts: AssemblyParts, base: Foundations) {
   const fetch = createFetch({
     ...base,
     // A batch is many callers': each was admitted by itself.
-    unlimited: backends.dispatch,
+    unlimited: base.mirroring(backends.dispatch),
     busy: backends.busy,
     maxBatch: backends.maxBatch,
     serviceMs: (pool) => backends.serviceMs(pool, 0.9) ?? 0,
@@ -290,6 +310,7 @@ export function backendsOf(
   const { pool, find, inflight } = parts
   return {
     dispatch: createDispatch(parts),
+    sendOnce: createSendOnce(parts),
     members: (name) => pool(name).view.backends,
     ask: (name, ...asked) => createAskBackend(pool(name).clients, parts.clock)(...asked),
     hasTransport: (name, transport) => pool(name).hasTransport(transport),

@@ -79,6 +79,23 @@ export const FAMILIES = {
     'route pool reason',
     'Calls that went to another pool of their route, because one could not answer.',
   ],
+  infergate_mirror_sent_total: ['counter', 'route pool', 'Copies of calls that were sent to a second pool.'],
+  infergate_mirror_failed_total: ['counter', 'route pool', 'Copies that the second pool has not answered.'],
+  infergate_mirror_dropped_total: [
+    'counter',
+    'route pool reason',
+    'Calls of a mirrored route that were not copied, though they were to be: the reason.',
+  ],
+  infergate_mirror_compared_total: [
+    'counter',
+    'route pool result',
+    'Answered copies of a route that compares: whether the answer was that of the call.',
+  ],
+  infergate_mirror_seconds: [
+    'histogram',
+    'route pool of',
+    'Time at the backend of answered copies (of: mirror), and of the calls that they are copies of (of: primary).',
+  ],
   infergate_retries_total: ['counter', 'pool reason', 'Attempts that followed another one of the same call.'],
   infergate_hedges_total: [
     'counter',

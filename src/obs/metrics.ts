@@ -39,6 +39,11 @@ export interface Metrics extends Observer {
   gauge(name: FamilyName<'gauge'>, collect: () => readonly Sample[]): void
   /** Registers a counter that is read at each scrape. */
   counter(name: FamilyName<'counter'>, collect: () => readonly Sample[]): void
+  /** Registers a histogram that is read at each scrape. */
+  histogram(
+    name: FamilyName<'histogram'>,
+    collect: () => readonly Times<Readonly<Record<string, string>>>[],
+  ): void
   count<N extends CountedName>(name: N, labels: LabelsOf<N>, by?: number): void
   /** Loads the exposition and begins to measure the process. Otherwise the first scrape does that. */
   prepare(): Promise<void>
@@ -148,6 +153,7 @@ export function createMetrics(worker = 0): Metrics {
     count,
     gauge: (name, collect) => void sources.push(source(name, collect)),
     counter: (name, collect) => void sources.push(source(name, collect)),
+    histogram: (name, collect) => void sources.push(ofTimes(name, collect)),
     expose: async (others = []) => (await exposed()).text(others),
     snapshot: async () => (await exposed()).snapshot(),
     callTotals: () => totalsOfCalls(calls, attempts),

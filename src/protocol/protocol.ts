@@ -8,6 +8,7 @@ import type { GatewayError } from '../core/errors.ts'
 import type { Digest } from '../core/key.ts'
 import type { PromptPrefix } from '../core/prompt-prefix.ts'
 import type { Reply, TokenCounts } from '../core/reply.ts'
+import type { ComparedReply, Difference } from './difference.ts'
 import type { Verdict } from './verdict.ts'
 
 /** Why a call may not be cached, in a word for Cache-Status `detail`. */
@@ -159,6 +160,11 @@ export interface Protocol {
   readonly habits?: RawPairs
   /** The same for answers that stream: frameworks forbid to keep any stream, so that nothing on the way holds events back. */
   readonly streamHabits?: RawPairs
+  /**
+   * How the answers of two servers to one call differ, neither of which is a refusal; undefined: they agree, numbers within the
+   * tolerance of their type. Pauses every few rows. Absent: JSON is compared as such, everything else byte for byte.
+   */
+  compare?(a: ComparedReply, b: ComparedReply): Generator<void, Difference | undefined>
   /** The model version that a good answer states; absent, or undefined: it states none. */
   version?(reply: Reply, body: Uint8Array): string | undefined
   /**

@@ -149,7 +149,7 @@ it('changed weights are in force in every worker when they are answered, and old
   expect(backends.map((backend) => backend.asked.length)).toEqual(asked)
   expect(await gateway.metric('infergate_route_weight', { route: 'ranker', pool: 'v1' })).toBe(60)
   const line = gateway.logs.find(
-    ({ event, ...rest }) => event === 'admin.write' && rest['action'] === 'route.weights',
+    ({ event, ...rest }) => event === 'admin.write' && rest['action'] === 'route.traffic',
   )
   expect(line).toMatchObject({ route: 'ranker', weights: { v1: 0, v2: 0, v3: 1 }, outcome: 'done' })
 })

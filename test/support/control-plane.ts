@@ -52,6 +52,7 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     tenants: async (name) => (name === undefined ? { tenants: [] } : undefined),
     routes: () => [],
     weigh: () => undefined,
+    mirror: () => {},
     traffic: () => undefined,
     ...options.parts,
   }

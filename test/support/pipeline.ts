@@ -287,6 +287,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     workers: options.workers ?? 1,
     backends: {
       dispatch: scripted({ place, clock, asked, script }),
+      sendOnce: scripted({ place, clock, asked, script }),
       hasTransport: () => true,
       queueing: () => false,
       members: () => [],

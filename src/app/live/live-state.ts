@@ -95,6 +95,16 @@ export class LiveState implements LiveSource {
       ...this.#meter
         .faults()
         .map((fault): LiveEvent => ({ event: 'fault', name: `${fault.route} ${fault.fault}`, data: fault })),
+      ...data
+        .mirrored()
+        .list()
+        .map(
+          (totals): LiveEvent => ({
+            event: 'mirror',
+            name: `${totals.route} ${totals.pool}`,
+            data: totals,
+          }),
+        ),
       ...used
         .list(tenants())
         .map((view): LiveEvent => ({ event: 'tenant', name: view.tenant, data: view, scope: 'tenants' })),

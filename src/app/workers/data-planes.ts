@@ -27,14 +27,15 @@ import { type Cache, memoryBytes, openCache } from '../cache.ts'
 import { measureCache, measureMemory } from '../cache-metrics.ts'
 import { CallLog } from '../call-log.ts'
 import type { PoolLoad } from '../demand.ts'
+import { AllMirrorTotals } from '../mirror-totals.ts'
 import { countConnections, observing } from '../observing.ts'
 import type { Parts } from '../parts.ts'
 import { checkFree, type InheritedSockets } from '../ports.ts'
 import { PredictionLog } from '../prediction-log/prediction-log.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
-import type { WeightChange } from '../route-weights.ts'
 import { SharedFacts } from '../shared-facts.ts'
 import { TenantTotals } from '../tenant-totals.ts'
+import type { TrafficChange } from '../traffic-change.ts'
 import type { DataPlanesParts } from './data-planes-parts.ts'
 import { DataWorker } from './data-worker.ts'
 import { type DataStats, mergeStats, mergeTraffic } from './merge.ts'
@@ -99,6 +100,7 @@ export class DataPlanes {
   readonly #threads: Threads
   readonly #predictions: PredictionLog
   readonly #tenants = new TenantTotals()
+  readonly #mirrored = new AllMirrorTotals()
   readonly #onRedeployed: DataPlanesParts['redeployed']
 
   constructor(parts: Opened) {
@@ -150,8 +152,10 @@ export class DataPlanes {
       predictions: take,
       calls: (batch) => this.calls.take(batch),
       used: (report) => this.#tenants.add(report),
+      mirrored: (report) => this.#mirrored.add(report),
     })
     this.#tenants.measure(parts.metrics)
+    this.#mirrored.measure(parts.metrics)
     measureCache(parts.metrics, parts.cache)
     measureMemory(parts.metrics, parts.cache, memoryBytes(parts.settings))
     parts.metrics.gauge('infergate_workers', () => [{ labels: {}, value: this.listening }])
@@ -196,10 +200,16 @@ export class DataPlanes {
     this.#threads.reload(settings)
   }
 
-  /** Takes over the weights of a route's split, for calls that begin from now on. */
-  weigh(change: WeightChange): void {
+  /** Takes over the weights of a route's split, or where copies go, for calls that begin from now on. */
+  weigh(change: TrafficChange): void {
     this.#worker.plane.weigh(change)
     this.#threads.weigh(change)
+  }
+
+  /** What became of copies of calls, as far as other workers have told; half a second ago at most. */
+  mirrored(): AllMirrorTotals {
+    this.#mirrored.add(this.#worker.plane.takeMirrored())
+    return this.#mirrored
   }
 
   /** Takes over changed certificates. */
@@ -273,9 +283,10 @@ export class DataPlanes {
     return this.#tenants
   }
 
-  /** The metrics of the other threads; what tenants have used, which this thread counts for all, is up to date then. */
+  /** The metrics of the other threads; what this thread counts for all, such as what tenants have used, is up to date then. */
   async metrics(): Promise<readonly MetricsSnapshot[]> {
     await this.tenants()
+    this.mirrored()
     return this.#threads.metrics()
   }
 

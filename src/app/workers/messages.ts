@@ -8,6 +8,7 @@ import type { BackendCredentials } from '../../control/credentials/backend-crede
 import type { HostPort, Listening } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
+import type { MirrorTotals } from '../../core/mirror.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { CallBatch } from '../../data/calls/call-outbox.ts'
@@ -21,8 +22,8 @@ import type { Finding } from '../../data/rows/splitter.ts'
 import type { ExplainQuery, Explanation } from '../../data/serve/explain.ts'
 import type { CallTotals } from '../../obs/call-counts.ts'
 import type { MetricsSnapshot } from '../../obs/metrics.ts'
-import type { WeightChange } from '../route-weights.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
+import type { TrafficChange } from '../traffic-change.ts'
 import type { DataStats } from './merge.ts'
 import type { SharedState } from './shared-state.ts'
 import type { WorkerLoad } from './worker-loads.ts'
@@ -50,8 +51,8 @@ export interface ToWorker {
   ownListeners(endpoints: readonly HostPort[]): void
   apply(view: PoolView): void
   reload(settings: Settings): void
-  /** The weights of a route have changed. */
-  weigh(change: WeightChange): void
+  /** The weights of a route have changed, or where copies of its calls go. */
+  weigh(change: TrafficChange): void
   /** Certificates have changed. */
   secure(tls: TlsMaterial): void
   /** The credentials that do not stand in the settings. */
@@ -124,6 +125,8 @@ export interface ToControl {
   report(report: WorkerReport): void
   /** What tenants have used since the last time; twice a second. */
   used(report: UsageReport): void
+  /** What became of copies of calls since the last time; with `used`. */
+  mirrored(report: readonly MirrorTotals[]): void
   /** Every two seconds: a worker that crashes loses no more of its counts. */
   counted(snapshot: MetricsSnapshot): void
 }

@@ -1,6 +1,7 @@
 /** What the threads of further workers are made of. */
 import type { Settings } from '../../config/schema.ts'
 import type { HostPort } from '../../core/addresses.ts'
+import type { MirrorTotals } from '../../core/mirror.ts'
 import type { CallBatch } from '../../data/calls/call-outbox.ts'
 import type { RelayRequest } from '../../data/generation/relay.ts'
 import type { ShownForm } from '../../data/key/forms.ts'
@@ -43,6 +44,8 @@ export interface ThreadsParts {
   readonly relay: (request: RelayRequest) => void
   /** Called with what tenants have used since the last time. */
   readonly used: (report: UsageReport) => void
+  /** Called with what became of copies of calls since the last time. */
+  readonly mirrored: (report: readonly MirrorTotals[]) => void
   readonly inherited: InheritedSockets | undefined
   /** Called with a batch of records for prediction logs. */
   readonly predictions: (batch: Uint8Array<ArrayBuffer>) => void

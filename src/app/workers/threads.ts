@@ -19,7 +19,7 @@ import type { Finding } from '../../data/rows/splitter.ts'
 import type { CallTotals } from '../../obs/call-counts.ts'
 import { type MetricsSnapshot, totalsOf } from '../../obs/metrics.ts'
 import type { PoolLoad } from '../demand.ts'
-import { type WeightChange, withWeights } from '../route-weights.ts'
+import { type TrafficChange, withChange } from '../traffic-change.ts'
 import { CatchUp } from './catch-up.ts'
 import { factHandlers } from './fact-handlers.ts'
 import { countedOf, type DataStats, mergeStats } from './merge.ts'
@@ -73,8 +73,8 @@ export class Threads {
     this.#broadcast('reload', settings)
   }
 
-  weigh(change: WeightChange): void {
-    this.#catchUp.settings = withWeights(this.#catchUp.settings ?? this.#parts.settings, change)
+  weigh(change: TrafficChange): void {
+    this.#catchUp.settings = withChange(this.#catchUp.settings ?? this.#parts.settings, change)
     this.#broadcast('weigh', change)
   }
 
@@ -172,7 +172,7 @@ export class Threads {
     return this.#collect('callTotals', new Map())
   }
 
-  /** Resolves when every worker that answers in time has told what tenants have used; never rejects. */
+  /** Resolves when every worker that answers in time has told what tenants have used and what became of copies; never rejects. */
   async tellUsage(): Promise<void> {
     await Promise.allSettled(this.#listening.map(({ rpc }) => rpc.call('tellUsage', undefined, CALL_MS)))
   }
@@ -231,8 +231,9 @@ export class Threads {
   }
 
   #handlers(worker: number): Parameters<WorkerRpc['handle']>[0] {
-    const { log, alive, stated, redeployed, keyMissing, split, formShown, predictions, calls, used, facts } =
+    const { log, alive, stated, redeployed, keyMissing, split, formShown, predictions, calls, facts } =
       this.#parts
+    const { used, mirrored } = this.#parts
     const { epochs, deployments } = facts
     return {
       log: ({ level, event, fields }) => log[level](event, { ...fields, worker }),
@@ -253,6 +254,7 @@ export class Threads {
       predictions,
       calls,
       used,
+      mirrored,
       loads: (loads) => this.#loads.add(worker, loads),
       report: (report) => {
         this.#reports.set(worker, report)

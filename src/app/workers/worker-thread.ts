@@ -186,6 +186,8 @@ function listening(worker: DataWorker, { worker: number, shared }: WorkerStart) 
 function tellUsage(control: ControlRpc, { plane }: DataWorker): void {
   const used = plane.usage.take()
   if (used.size > 0) control.notify('used', used)
+  const mirrored = plane.takeMirrored()
+  if (mirrored.length > 0) control.notify('mirrored', mirrored)
 }
 
 function report(control: ControlRpc, worker: DataWorker, { epochs, deployments }: MirroredFacts): void {

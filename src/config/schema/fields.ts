@@ -96,6 +96,19 @@ export function share() {
     .register(kinds, { kind: 'share', range: 'above 0% to 100%' })
 }
 
+/** The same, and `0%`: none for now. */
+export function shareOrNone() {
+  return z
+    .string({ error: SHARE_OR_NONE_HINT })
+    .transform((text, ctx) => {
+      const percent = /^(\d+(?:\.\d+)?)\s?%$/.exec(text.trim())?.[1]
+      const value = Number(percent) / 100
+      return value >= 0 && value <= 1 ? value : refuse(ctx, SHARE_OR_NONE_HINT)
+    })
+    .register(kinds, { kind: 'share', range: '0% to 100%' })
+}
+
+const SHARE_OR_NONE_HINT = 'expected a share from 0% to 100%, such as 10%'
 const SHARE_HINT = 'expected a share above 0% and at most 100%, such as 1%'
 
 function measure(note: KindNote, [least, most]: [number, number], parse: (text: string) => number) {

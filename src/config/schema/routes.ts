@@ -6,7 +6,7 @@ import { cors } from './cors.ts'
 import type { PartName } from './custom-parts.ts'
 import { count, duration, nameOf, orElse } from './fields.ts'
 import { predictionLog } from './prediction-log.ts'
-import { fallback, split, sticky } from './traffic.ts'
+import { fallback, mirror, split, sticky } from './traffic.ts'
 
 const PATTERN_HINT =
   'expected a path that begins with /, with * for one or more characters, such as /v1/models/*'
@@ -100,6 +100,11 @@ const pools = {
     .exactOptional()
     .describe(
       'Pools that answer, in this order, when the first has no backend, no place or no time left, fails after its retries, or refuses the call for a limit of its own. Their answers are kept as theirs.',
+    ),
+  mirror: mirror
+    .exactOptional()
+    .describe(
+      'A second pool that gets copies of calls, whose answers nobody gets. Copies are sent once, behind the answer, and dropped rather than waited for.',
     ),
 }
 

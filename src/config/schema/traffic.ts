@@ -1,6 +1,6 @@
 /** The schema of traffic: over which pools the calls of a route are spread. */
 import * as z from 'zod'
-import { refuse } from './fields.ts'
+import { refuse, shareOrNone } from './fields.ts'
 
 /** Most pools of a split: each call looks at all of them. */
 const MAX_POOLS = 64
@@ -32,5 +32,16 @@ export const split = z
   })
 
 export const fallback = z.array(z.string()).min(1).max(8)
+
+export const mirror = z.strictObject({
+  pool: z.string().describe('A pool or an embedded model, besides those that answer the calls.'),
+  share: shareOrNone()
+    .prefault('100%')
+    .describe('Of the calls that go to a backend, those that are copied; may be changed over the admin API.'),
+  compare: z
+    .boolean()
+    .prefault(false)
+    .describe("Compare the two answers, by the dialect's tolerance, and count and log those that differ."),
+})
 
 export const sticky = z.enum(['input', 'caller', 'none'])

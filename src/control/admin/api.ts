@@ -19,7 +19,7 @@ import {
   readPurge,
   registrationBody,
   renewalBody,
-  weightsBody,
+  routeBody,
 } from './bodies.ts'
 import { calls } from './calls.ts'
 import type { AdminContext, AdminParts, AdminReply, AdminRequest, AdminRoute } from './contract.ts'
@@ -74,8 +74,8 @@ export const ROUTES: readonly AdminRoute[] = [
     path: '/api/v1/routes/:route',
     scope: 'traffic',
     event: 'route',
-    answer: weigh,
-    audit: { action: 'route.weights', details: ({ body }) => named(body, ['weights']) },
+    answer: direct,
+    audit: { action: 'route.traffic', details: ({ body }) => named(body, ['weights', 'mirror']) },
   },
   {
     method: 'POST',
@@ -214,14 +214,26 @@ function remove(request: AdminRequest, { registry }: AdminContext): AdminReply {
   return { status: 202, json: removal }
 }
 
-function weigh({ params, body }: AdminRequest, { parts }: AdminContext): AdminReply {
-  const { weights } = readAll(weightsBody, body)
-  if (Object.keys(weights).length === 0)
-    throw new Problem(400, 'nothing to change: give weights, such as {"weights": {"POOL": 5}}')
+function direct({ params, body }: AdminRequest, { parts }: AdminContext): AdminReply {
+  const { weights = {}, mirror } = readAll(routeBody, body)
+  const isWeighed = Object.keys(weights).length > 0
+  if (!isWeighed && !mirror)
+    throw new Problem(
+      400,
+      'nothing to change: give weights, such as {"weights": {"POOL": 5}}, or {"mirror": {"share": 0.1}}',
+    )
   const { route = '' } = params
-  const changed = parts.weigh(route, weights)
-  if (!changed) throw new Problem(404, `the settings have no route "${route}"`)
+  // Both, or nothing.
+  if (mirror) parts.mirror(route, mirror, 'check')
+  if (isWeighed && !parts.weigh(route, weights)) throw unknownRoute(route)
+  if (mirror) parts.mirror(route, mirror, 'change')
+  const changed = parts.routes().find((each) => each.route === route)
+  if (!changed) throw unknownRoute(route)
   return ok(changed)
+}
+
+function unknownRoute(route: string): Problem {
+  return new Problem(404, `the settings have no route "${route}"`)
 }
 
 async function purge({ body }: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {

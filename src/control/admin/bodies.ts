@@ -1,7 +1,19 @@
 /** Schemas of the admin API's request bodies, with a bound for every value. */
 import { BOUNDS } from '../registry/registration.ts'
 import { Problem } from './problem.ts'
-import { base64, list, number, object, oneOf, readAll, record, text, withEither, yes } from './validate.ts'
+import {
+  base64,
+  flag,
+  list,
+  number,
+  object,
+  oneOf,
+  readAll,
+  record,
+  text,
+  withEither,
+  yes,
+} from './validate.ts'
 
 /** An explained call carries its whole body. */
 export const EXPLAIN_BYTES = 8 * 1024 * 1024
@@ -61,8 +73,13 @@ export const patchBody = object({
   state: oneOf('draining', 'ready').exactOptional(),
 })
 
-export const weightsBody = object({
-  weights: record(number({ min: 0, max: 1_000_000 }), { max: 64, nameLength: 64 }),
+export const routeBody = object({
+  weights: record(number({ min: 0, max: 1_000_000 }), { max: 64, nameLength: 64 }).exactOptional(),
+  mirror: object({
+    pool: text({ max: 64 }).exactOptional(),
+    share: number({ min: 0, max: 1 }).exactOptional(),
+    compare: flag.exactOptional(),
+  }).exactOptional(),
 })
 
 const explained = object({

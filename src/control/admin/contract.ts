@@ -2,6 +2,7 @@
 import type { AddressRules } from '../../core/addresses.ts'
 import type { CallLine } from '../../core/call-line.ts'
 import type { LiveEvent } from '../../core/live.ts'
+import type { MirrorCounts } from '../../core/mirror.ts'
 import type { CallOrder, CallQuery } from '../calls/call-history.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Scope } from './auth.ts'
@@ -17,10 +18,12 @@ export interface AdminParts {
   stats(): unknown
   /** What tenants have used: one of them, undefined where there is no such tenant, or all. */
   tenants(name?: string): Promise<unknown>
-  /** The routes of the settings and where their calls go. */
+  /** The routes of the settings and where their calls go, with what became of copies. */
   routes(): readonly RouteTraffic[]
   /** Changes weights of a route's split: those of the pools that are named. Returns undefined where there is no such route. */
   weigh(route: string, weights: Readonly<Record<string, number>>): RouteTraffic | undefined
+  /** Checks a change of where copies of a route's calls go, or makes it. Throws what is wrong with it. */
+  mirror(route: string, patch: MirrorPatch, how: 'check' | 'change'): void
   /** Returns undefined where there is no such pool. Left out: this gateway does not scale. */
   scale?(pool?: string): unknown
   /**
@@ -74,6 +77,23 @@ export interface RouteTraffic {
     /** In the YAML. */
     readonly configured?: number
   }[]
+  /** The pool that gets copies of its calls; left out: none does. */
+  readonly mirror?: RouteMirrorView
+}
+
+/** What is left out stays as it is. */
+export interface MirrorPatch {
+  readonly pool?: string
+  /** From 0 to 1. */
+  readonly share?: number
+  readonly compare?: boolean
+}
+
+export interface RouteMirrorView extends Required<MirrorPatch> {
+  /** In the YAML; left out: it says none. */
+  readonly configured?: Required<MirrorPatch>
+  /** Since the start of the gateway; left out: it is not known. */
+  readonly counts?: MirrorCounts
 }
 
 /** A pool's traffic: some numbers of the pool, and of each backend by slot. */

@@ -116,6 +116,8 @@ export function oneOf<const T extends readonly string[]>(...values: T) {
   return z.enum(values, `must be ${values.map((one) => `"${one}"`).join(' or ')}`)
 }
 
+export const flag = z.boolean('must be true or false')
+
 export const yes = z.literal(true, 'must be true')
 
 /** `30s`, `500ms`, `2m`, or a number of milliseconds; undefined when it is none of them. */

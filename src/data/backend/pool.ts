@@ -21,7 +21,7 @@ import type { Clients } from './clients.ts'
 import type { Permit, PermitRequest } from './permit.ts'
 import { Places } from './places.ts'
 import { QueueServer } from './queue-server.ts'
-import { refused } from './refusals.ts'
+import { isStarting, refused } from './refusals.ts'
 import { type PoolTraffic, selectionTraffic } from './traffic.ts'
 import { createSelector, type PoolParts, type PoolTuning } from './tuning.ts'
 
@@ -183,7 +183,8 @@ export class BackendPool {
     const picked = this.#take(exclude.length === 0 ? need : { ...need, exclude }, need.share, now)
     if (typeof picked !== 'string') return picked
     if (picked === 'saturated') return this.#waiting.wait({ need, exclude })
-    if (picked === 'none' && this.#isStarting()) return this.#waiting.hold({ need, exclude })
+    if (picked === 'none' && this.#tuning.isFromZero && isStarting(this.#view))
+      return this.#waiting.hold({ need, exclude })
     throw this.#refused(picked, need)
   }
 
@@ -191,6 +192,11 @@ export class BackendPool {
   enterExtra(need: PermitRequest, exclude: readonly number[]): Permit | undefined {
     const picked = this.#take({ ...need, exclude, isExtra: true }, need.share)
     return typeof picked === 'string' ? undefined : picked
+  }
+
+  /** A permit for a call that lets all others go first; why there is none, if not at once. It may be a trial call. */
+  enterNow(need: PermitRequest): Permit | PickRefusal {
+    return this.isQueueing || this.#neighbours.queued > 0 ? 'saturated' : this.#take(need, undefined)
   }
 
   /** Whether a backend other than `exclude` could take the call at once. */
@@ -319,12 +325,6 @@ export class BackendPool {
     this.demand.leave(ms, 0)
     this.#selector.free(backend.slot, incarnation)
     this.#server.serve()
-  }
-
-  /** No backend serves the pool, and none has failed: it has been scaled to zero, or backends are starting. */
-  #isStarting(): boolean {
-    const isAbsent = ({ state }: Backend) => state === 'warming' || state === 'draining'
-    return this.#tuning.isFromZero && this.#view.backends.every(isAbsent)
   }
 
   #capacity(): FairCapacity {

@@ -86,3 +86,8 @@ function counted(states: readonly string[]): string {
   const counts = Map.groupBy(states, (state) => state)
   return [...counts].map(([state, all]) => `${all.length} ${state}`).join(', ')
 }
+
+/** No backend serves the pool, and none has failed: it has been scaled to zero, or backends are starting. */
+export function isStarting({ backends }: PoolView): boolean {
+  return backends.every(({ state }) => state === 'warming' || state === 'draining')
+}

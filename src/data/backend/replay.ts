@@ -1,3 +1,5 @@
+import { Chunks } from '../../core/chunks.ts'
+
 /** How much of a body is kept. */
 export const REPLAY_BYTES = 1024 * 1024
 
@@ -21,6 +23,11 @@ export class Replay implements AsyncIterable<Uint8Array> {
   /** False once the body has exceeded the bound: its beginning was dropped. */
   get replayable(): boolean {
     return this.#kept !== undefined
+  }
+
+  /** All of it, once it has arrived; undefined: it has not, or has exceeded the bound. */
+  get whole(): Chunks | undefined {
+    return this.#sourceDone && this.#kept ? new Chunks(this.#kept) : undefined
   }
 
   /** The body from its first byte. An older reading ends where the new one begins. */

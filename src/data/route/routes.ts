@@ -11,6 +11,7 @@ import type { CallReporter } from '../calls/call-reporter.ts'
 import type { Cors } from './cors.ts'
 import { glob } from './glob.ts'
 import type { PoolWeights } from './pool-weights.ts'
+import type { RouteMirror } from './route-mirror.ts'
 
 export type RowsMode = 'auto' | 'always' | 'never'
 export type LeaseMode = 'auto' | 'always' | 'never'
@@ -64,6 +65,8 @@ export interface Route {
   readonly split?: RouteSplit | undefined
   /** The route as it is for calls to each of the pools that answer when `pool` cannot, in order; left out: there are none. */
   readonly fallback?: readonly Route[] | undefined
+  /** The pool that gets copies of its calls; left out: there can be none. */
+  readonly mirror?: RouteMirror<Route> | undefined
   /** Backends get the Host that the caller sent instead of their own. */
   readonly keepsHost?: boolean | undefined
   /** Milliseconds a caller of this route waits at most: for the whole answer, or for the head of one that streams. */

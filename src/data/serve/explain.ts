@@ -22,7 +22,7 @@ import type { HttpCache } from '../http-cache/http-cache.ts'
 import type { Keyer } from '../key/keyer.ts'
 import { principalOf } from '../key/meaning.ts'
 import { choosePool, isSplit } from '../route/choose-pool.ts'
-import { isOpen, type Matched } from '../route/routes.ts'
+import { isOpen, type Matched, type Route } from '../route/routes.ts'
 import { settle } from '../route/settle.ts'
 import { parseTarget } from '../route/target.ts'
 import type { Splitting } from '../rows/splitting.ts'
@@ -42,6 +42,8 @@ export interface Explanation {
   readonly verb: string
   readonly model?: string
   readonly version?: string
+  /** The pool that gets copies of such calls, where they go to a backend, and of what share; absent: none does. */
+  readonly mirror?: { readonly pool: string; readonly share: number }
   readonly cacheable: boolean
   /** Why the call is not cacheable; absent if it is. */
   readonly reason?: string
@@ -121,6 +123,7 @@ export async function explain(parts: ExplainParts, call: Call, asked: Matched): 
     pool: route.pool,
     protocol: protocol.name,
     verb: target.verb,
+    ...mirrorOf(route),
     ...(target.model === undefined ? {} : { model: target.model }),
     ...(target.version === undefined ? {} : { version: target.version }),
   }
@@ -155,6 +158,12 @@ export async function explain(parts: ExplainParts, call: Call, asked: Matched): 
     ...(rows ? { rows, rowCount: plan.rows?.length ?? 0 } : {}),
     ...(whole ? { kept: whole } : {}),
   }
+}
+
+function mirrorOf({ mirror, pool }: Route): Pick<Explanation, 'mirror'> {
+  const { setting } = mirror ?? {}
+  const isSent = setting && setting.share > 0 && setting.pool !== pool
+  return isSent ? { mirror: { pool: setting.pool, share: setting.share } } : {}
 }
 
 /** Reads the body; a long one in steps, so that calls are not held up. */

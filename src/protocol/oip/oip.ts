@@ -25,6 +25,7 @@ import { verdictOfStatus } from '../verdict.ts'
 import { addressed } from './answer.ts'
 import { assembleRows } from './assemble.ts'
 import { HEADER_LENGTH, jsonLength } from './body-fields.ts'
+import { compareAnswers } from './compare.ts'
 import { BLOB_FORM, formOf, formShown, givesRaw, isUniform, RAW_FORM, TYPED_FORM } from './forms.ts'
 import { translatedError } from './grpc/errors.ts'
 import { namedModel, namedModelSteps } from './grpc/model.ts'
@@ -61,6 +62,7 @@ export const oip: Protocol = {
   // An answer to one request comes in one message; the others are passed on as they come.
   isStream: ({ headers }) => (isGrpc(headers) ? false : undefined),
   verdict: (reply) => (isGrpc(reply.headers) ? grpcVerdict(reply) : verdictOfStatus(reply.status)),
+  compare: compareAnswers,
   version: (reply, body) =>
     isGrpc(reply.headers)
       ? namedModel(body)?.version

@@ -5,7 +5,8 @@
 import type { WholeBody } from '../../core/call.ts'
 import type { Digest } from '../../core/key.ts'
 import type { Reply } from '../../core/reply.ts'
-import { blobsAgree, textsAgree } from '../agree.ts'
+import { blobDifference, textDifference } from '../agree.ts'
+import type { Difference } from '../difference.ts'
 import { Column, MAX_ROWS, place } from '../json/rows.ts'
 import { Cursor } from '../json/scan.ts'
 import { listed, pack, unpack } from '../packed.ts'
@@ -146,13 +147,16 @@ export function answersAgree(a: RowAnswer, b: RowAnswer): boolean {
   const types = readFrame(a.frame)?.outputs ?? []
   const [left, right] = [unpack(a.slice) ?? [], unpack(b.slice) ?? []]
   if (left.length !== types.length || right.length !== types.length) return false
-  return types.every((type, i) => partsAgree(left[i] as Uint8Array, right[i] as Uint8Array, type))
+  return types.every(
+    (type, i) => partDifference(left[i] as Uint8Array, right[i] as Uint8Array, type) === undefined,
+  )
 }
 
-function partsAgree(a: Uint8Array, b: Uint8Array, type: TensorType): boolean {
-  if (a[0] === b[0] && !isBlob(a)) return textsAgree(a.subarray(1), b.subarray(1))
+/** How two rows of a tensor differ, in whichever encoding; undefined: they agree. */
+export function partDifference(a: Uint8Array, b: Uint8Array, type: TensorType): Difference | undefined {
+  if (a[0] === b[0] && !isBlob(a)) return textDifference(a.subarray(1), b.subarray(1))
   const [left, right] = [blobOf([a], type), blobOf([b], type)]
-  return left !== undefined && right !== undefined && blobsAgree(left, right, type.datatype)
+  return left && right ? blobDifference(left, right, type.datatype) : { what: 'text' }
 }
 
 /** How many rows there are, and the kind of those that are cut out of blobs. */
@@ -161,7 +165,8 @@ interface Cut {
   readonly blobs: number
 }
 
-function cutOutput(body: Uint8Array, output: Output, { count, blobs }: Cut): Uint8Array[] | undefined {
+/** The output's rows, as parts. */
+export function cutOutput(body: Uint8Array, output: Output, { count, blobs }: Cut): Uint8Array[] | undefined {
   const perRow = elementsOf(output.shape.slice(1))
   if (!perRow) return undefined
   if (output.blob) return cutBlob(output.blob, output.datatype, { count, perRow, blobs })

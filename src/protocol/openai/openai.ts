@@ -4,6 +4,7 @@
  * everything else is passed on.
  */
 import type { Plan, Protocol } from '../protocol.ts'
+import { compareAnswers } from './compare.ts'
 import { fault } from './fault.ts'
 import { generation } from './generation/generation.ts'
 import { itemsAgree } from './items.ts'
@@ -34,6 +35,7 @@ export const openai: Protocol = {
     operationOf(plan).storable?.(reply, body, plan, counted) ?? reply.status === 200,
   // Of vLLM and SGLang, and of sse-starlette, which llama-cpp-python and many others stream by.
   streamHabits: ['Cache-Control', 'no-cache', 'Cache-Control', 'no-store'],
+  compare: compareAnswers,
   listing,
   passesUpgrades: true,
   prefix: promptPrefix,

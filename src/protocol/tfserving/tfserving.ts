@@ -6,6 +6,7 @@
 import type { Call } from '../../core/call.ts'
 import { isGrpc } from '../grpc/fields.ts'
 import { grpcVerdict } from '../grpc/verdict.ts'
+import { compareJson } from '../json/compare.ts'
 import { errorReply } from '../json/reply.ts'
 import type { Protocol } from '../protocol.ts'
 import { verdictOfStatus } from '../verdict.ts'
@@ -40,6 +41,10 @@ export const tfserving: Protocol = {
   // An answer to one request comes in one message; the others are passed on as they come.
   isStream: ({ headers }) => (isGrpc(headers) ? false : undefined),
   verdict: (reply) => (isGrpc(reply.headers) ? grpcVerdict(reply) : verdictOfStatus(reply.status)),
+  *compare(a, b) {
+    if (isGrpc(a.headers)) return grpc.compareAnswers(a, b)
+    return yield* compareJson(a.body, b.body)
+  },
   version: (reply, body) => (isGrpc(reply.headers) ? grpc.versionOf(reply, body) : undefined),
   fault: errorReply,
   rows: {

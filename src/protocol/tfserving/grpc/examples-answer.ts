@@ -3,7 +3,8 @@
  * message with a list, and the ModelSpec beside it.
  */
 import type { Reply } from '../../../core/reply.ts'
-import { blobsAgree } from '../../agree.ts'
+import { blobDifference, blobsAgree } from '../../agree.ts'
+import { type Difference, Differences } from '../../difference.ts'
 import { pack } from '../../packed.ts'
 import { BYTES, FIXED32, MessageReader } from '../../protobuf/reader.ts'
 import { WholeSource } from '../../protobuf/source.ts'
@@ -140,4 +141,23 @@ function scoreIn(message: Uint8Array, field: number): Scored {
     else rest.push(message.subarray(from, fields.at))
   }
   return { scores, rest: pack(rest) }
+}
+
+/** How two answers differ in their results; the version that has answered is not compared. Throws if one cannot be read. */
+export function compareExamples(a: Uint8Array, b: Uint8Array): Difference | undefined {
+  const [left, right] = [readAnswer(a)?.results, readAnswer(b)?.results]
+  if (left?.length !== right?.length) return { what: 'shape' }
+  const read = left?.some(isRegression) ? regressionOf : classesOf
+  const found = new Differences()
+  for (const [row, slice] of (left ?? []).entries()) {
+    const [one, other] = [read(slice), read(right?.[row] as Uint8Array)]
+    const isOneText = areEqual(one.rest, other.rest)
+    found.add('results', row, isOneText ? blobDifference(one.scores, other.scores, 'FP32') : { what: 'text' })
+  }
+  return found.found
+}
+
+/** A `Regression` is one float. */
+function isRegression(result: Uint8Array): boolean {
+  return result.length > 0 && ((result[0] as number) & 7) === FIXED32
 }

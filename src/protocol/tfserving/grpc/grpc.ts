@@ -6,6 +6,7 @@ import { type Call, header } from '../../../core/call.ts'
 import { type Chunks, JOINED_BYTES } from '../../../core/chunks.ts'
 import type { Reply } from '../../../core/reply.ts'
 import { runToEnd } from '../../../lib/cooperative.ts'
+import type { ComparedReply, Difference } from '../../difference.ts'
 import { isGrpc, isProtobuf } from '../../grpc/fields.ts'
 import { hasOneMessage, onlyMessage, PREFIX_BYTES } from '../../grpc/message.ts'
 import { Preimage } from '../../preimage.ts'
@@ -14,6 +15,7 @@ import type { Bypass, Joined, Plan, Reading, ReadOptions, Row, RowAnswer } from 
 import { joinExamples, readExamples, readMultiInference } from './examples.ts'
 import {
   assembleExamples,
+  compareExamples,
   cutExamples,
   examplesAgree,
   isWholeExamples,
@@ -23,7 +25,13 @@ import { bypassOf } from './fields.ts'
 import { PREDICT_FRAME, partsOf } from './frames.ts'
 import type { ServingNotes } from './notes.ts'
 import { joinPredict, readPredict } from './predict.ts'
-import { assemblePredict, cutPredict, isWholePredict, predictsAgree } from './predict-answer.ts'
+import {
+  assemblePredict,
+  comparePredict,
+  cutPredict,
+  isWholePredict,
+  predictsAgree,
+} from './predict-answer.ts'
 import { answerMessage, isCompressed } from './reply.ts'
 import { statedVersion } from './spec.ts'
 
@@ -130,4 +138,18 @@ export function rowsAgree(a: RowAnswer, b: RowAnswer): boolean {
 export function assembleReply({ verb }: ServingNotes, answers: readonly RowAnswer[]): Reply | undefined {
   if (verb === 'classify' || verb === 'regress') return assembleExamples(answers, verb)
   return verb === 'predict' ? readable(() => assemblePredict(answers)) : undefined
+}
+
+/** How two good answers differ; undefined: they agree. */
+export function compareAnswers(a: ComparedReply, b: ComparedReply): Difference | undefined {
+  const [left, right] = [answerMessage(a, a.body), answerMessage(b, b.body)]
+  if (!left || !right) return { what: 'text' }
+  const known = readable(() => [compareMessages(left, right)] as const)
+  return known ? known[0] : { what: 'text' }
+}
+
+/** An answer does not say to which method: what cannot be read as tensors by name is a list of results. */
+function compareMessages(a: Uint8Array, b: Uint8Array): Difference | undefined {
+  const known = readable(() => [comparePredict(a, b)] as const)
+  return known ? known[0] : compareExamples(a, b)
 }

@@ -4,7 +4,8 @@
  */
 import type { Reply } from '../../../core/reply.ts'
 import { runToEnd } from '../../../lib/cooperative.ts'
-import { blobsAgree } from '../../agree.ts'
+import { blobDifference, blobsAgree } from '../../agree.ts'
+import { type Difference, Differences } from '../../difference.ts'
 import { pack, unpack } from '../../packed.ts'
 import { type MessageSource, WholeSource } from '../../protobuf/source.ts'
 import { MessageWriter } from '../../protobuf/writer.ts'
@@ -134,4 +135,40 @@ export function predictsAgree(a: RowAnswer, b: RowAnswer): boolean {
   return frame.outputs.every(({ place }, i) =>
     blobsAgree(left[i] as Uint8Array, right[i] as Uint8Array, FLOAT_NAMES.get(place.dtype) ?? ''),
   )
+}
+
+/** How two answers differ in their tensors; the version that has answered is not compared. Throws if one cannot be read. */
+export function comparePredict(a: Uint8Array, b: Uint8Array): Difference | undefined {
+  const [left, right] = [new WholeSource(a), new WholeSource(b)]
+  const found = new Differences()
+  const others = new Map(readAnswer(right).outputs.map(({ name, place }) => [name, place]))
+  for (const { name, place } of readAnswer(left).outputs) {
+    const other = others.get(name)
+    others.delete(name)
+    if (other && other.dtype === place.dtype && other.dims.join() === place.dims.join())
+      compareTensors(name, [left, place], [right, other], found)
+    else found.add(name, undefined, { what: 'shape' })
+  }
+  for (const name of others.keys()) found.add(name, undefined, { what: 'shape' })
+  return found.found
+}
+
+type TensorOf = readonly [source: WholeSource, place: TensorPlace]
+
+function compareTensors(name: string, one: TensorOf, two: TensorOf, found: Differences): void {
+  const [, place] = one
+  const type = FLOAT_NAMES.get(place.dtype) ?? ''
+  const [left, right] = [valuesOf(one), valuesOf(two)]
+  const rows = place.dims[0] ?? 1
+  const starts = rowStarts(place, rows, left)
+  if (!starts || place.type.size === 0 || left.length !== right.length)
+    return found.add(name, undefined, blobDifference(left, right, type))
+  for (let row = 0; row < rows; row++) {
+    const [start, end] = [starts[row], starts[row + 1]]
+    found.add(name, row, blobDifference(left.subarray(start, end), right.subarray(start, end), type))
+  }
+}
+
+function valuesOf([source, place]: TensorOf): Uint8Array {
+  return runToEnd(readValues(source, place, new Padding())).bytes ?? new Uint8Array(0)
 }
