@@ -48,6 +48,7 @@ const DATA = [
   'hits', // answers given before a call is made of the request
   'serve', // the story of a call: look up, load, keep, answer
   'record', // what the prediction log gets of a call
+  'warm', // calls that are kept to be asked again, and how they are asked
   'ingress', // the doors: where bytes become requests and answers become bytes
 ]
 const ASSEMBLY = 'assemble[.]ts$'

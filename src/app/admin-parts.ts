@@ -14,6 +14,7 @@ import { LiveState } from './live/live-state.ts'
 import type { RouteMirrors } from './route-mirrors.ts'
 import type { RouteWeights } from './route-weights.ts'
 import type { Scaling } from './scaling.ts'
+import type { GatewayWarming } from './warming.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
 interface Around {
@@ -28,6 +29,7 @@ interface Around {
   readonly lines: RecentLines | undefined
   readonly weights: Pick<RouteWeights, 'list' | 'change'>
   readonly mirrors: Pick<RouteMirrors, 'of' | 'check' | 'change'>
+  readonly warming: GatewayWarming
 }
 
 /** A worker that does not confirm a purge within this time hangs, and the purge is answered with an error. */
@@ -73,6 +75,7 @@ export function adminParts(around: Around): AdminParts {
       else mirrors.change(route, patch)
     },
     weigh: (route, given) => weights.change(route, given),
+    warmings: around.warming.warmings,
     calls: (query, options) => data.calls.history.list(query, options),
     followCalls(follow) {
       data.calls.onCall = follow
@@ -80,7 +83,7 @@ export function adminParts(around: Around): AdminParts {
     scale: (pool) => scaling.describe(pool),
     settled: () => data.sync(WRITE_MS).catch(() => {}),
     traffic: (pool) => data.traffic(pool),
-    live: new LiveState({ ...around, tenants, scales: () => scaling.describeAll() }),
+    live: new LiveState({ ...around, ...around.warming, tenants, scales: () => scaling.describeAll() }),
     page: dashboardFile,
   }
 }

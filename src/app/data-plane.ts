@@ -28,6 +28,8 @@ import { TenantUsage } from '../data/measure/tenant-usage.ts'
 import type { Recorder } from '../data/record/recorder.ts'
 import type { Finding } from '../data/rows/splitter.ts'
 import { calledBy, type ExplainQuery, type Explanation } from '../data/serve/explain.ts'
+import type { AskAgain } from '../data/warm/ask-again.ts'
+import type { Samples } from '../data/warm/samples.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { EventLoopLag } from '../lib/event-loop-lag.ts'
 import type { Wheel } from '../lib/wheel.ts'
@@ -128,6 +130,30 @@ export class DataPlane {
         random,
       }),
     })
+    this.#shapeSamples()
+  }
+
+  /** The bound of a sample is that of all workers. */
+  #shapeSamples(): void {
+    const { workers } = this.#parts.table
+    const bounds = this.#settings.routes.flatMap(({ name, warm }) =>
+      warm ? [[name, warm.keep / workers] as const] : [],
+    )
+    this.#assembly.samples.shape(new Map(bounds))
+  }
+
+  /** Calls that are kept to be asked again. */
+  get samples(): Pick<Samples, 'best' | 'requests' | 'sizes'> {
+    return this.#assembly.samples
+  }
+
+  get askAgain(): AskAgain {
+    return this.#assembly.askAgain
+  }
+
+  /** A purge epoch was replaced. */
+  purged(epoch: string): void {
+    this.#assembly.samples.purged(epoch)
   }
 
   /** The observer, wrapped to count calls for tenants, for models and for the scaler. */
@@ -146,6 +172,7 @@ export class DataPlane {
     this.pools.shape(settings)
     this.#settings = settings
     this.#live = this.#newLive()
+    this.#shapeSamples()
   }
 
   /** Takes over the weights of a route's split, or where copies go. Nothing but the calls that must move is concerned. */

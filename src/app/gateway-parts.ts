@@ -18,6 +18,7 @@ import type { RouteMirrors } from './route-mirrors.ts'
 import type { RouteWeights } from './route-weights.ts'
 import type { Scaling } from './scaling.ts'
 import type { SharedLimits } from './shared-limits.ts'
+import type { GatewayWarming } from './warming.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
 export interface GatewayParts {
@@ -35,6 +36,7 @@ export interface GatewayParts {
   readonly scaling: Scaling
   readonly weights: RouteWeights
   readonly mirrors: RouteMirrors
+  readonly warming: GatewayWarming
   readonly scaleGroup: SharedScaleGroup | undefined
   readonly ejections: Ejections
 }
@@ -71,6 +73,8 @@ export async function closeParts(parts: GatewayParts, { log, drainMs, drained }:
   const closing = async (what: string, work: () => Promise<unknown>) => {
     await work().catch((error: unknown) => log.warn('gateway.stop', { what, error: String(error) }))
   }
+  parts.warming.versions.close()
+  parts.warming.warmings.close()
   await closing('listener', () => parts.data.drain(drainMs))
   parts.health.stop()
   drained()

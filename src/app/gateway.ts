@@ -45,6 +45,7 @@ import { RouteWeights } from './route-weights.ts'
 import { Scaling } from './scaling.ts'
 import { adminSettings, isGuarded, poolDeclarations } from './settings-mapping.ts'
 import { createCertificates, LiveTls, tlsBlocks } from './tls.ts'
+import { createGatewayWarming } from './warming.ts'
 import { type DataPlanes, openDataPlanes } from './workers/data-planes.ts'
 
 export interface GatewayOptions {
@@ -249,23 +250,22 @@ export class Gateway {
       alive: (pool: string, backend: string) => this.#parts?.registry.proofOfLife(pool, backend),
       stated: (statement) => this.#parts?.versions.stated(statement),
       redeployed: (pool: string, model: string) => this.#parts?.versions.changed(pool, model),
+      deployed: (pool) => this.#parts?.warming.versions.deployed(pool),
       keyMissing: this.#keyMissing,
     })
   }
 
   #assemble(data: DataPlanes, store: SharedStore | undefined): GatewayParts {
-    const { log, parts } = this.#options
-    const customParts = parts?.parts ?? {}
+    const { log, parts: { parts: customParts = {} } = {} } = this.#options
     const clock = this.#clock
     const random = this.#random
     const registry = createRegistry({ clock, log, random, data, metrics: this.metrics })
-    const pools = () => Object.keys(this.#settings.pools)
-    const shared =
-      store && createShared(store, { registry, data, clock, log, pools, settings: this.#settings })
+    const settings = () => this.#settings
+    const pools = () => Object.keys(settings().pools)
+    const shared = store && createShared(store, { registry, data, clock, log, pools, settings: settings() })
     const models = this.#models()
     const scaleGroup = store && createScaleGroup(store, { clock, log })
-    const tls = this.#tls
-    const seen = { registry, data, clock, log, random, tls, metrics: this.metrics }
+    const seen = { registry, data, clock, log, random, tls: this.#tls, metrics: this.metrics }
     const scaling = new Scaling({
       ...seen,
       processes: models.processes,
@@ -275,9 +275,8 @@ export class Gateway {
     })
     const probe = createProbe(this.#rules)
     const credentials = new GatewayCredentials({ clock, log, random, data, admin: this.#callers })
-    const credential = (pool: string) => credentials.ofPool(pool)
-    const settings = () => this.#settings
     measurePools(seen, settings)
+    const credential = (pool: string) => credentials.ofPool(pool)
     const { health, loads, probed } = createProbing({ ...seen, probe, settings, credential })
     const forms = new DeclaredForms({ registry, clock, probe, declared: (form) => data.declareForm(form) })
     const versions = new Versions({
@@ -292,15 +291,18 @@ export class Gateway {
     })
     const weights = new RouteWeights({ settings: this.#settings, metrics: this.metrics, data })
     const mirrors = new RouteMirrors({ settings: this.#settings, data })
-    const admin = this.#admin({ registry, data, scaling, weights, mirrors })
+    const warming = createGatewayWarming({ ...seen, settings, role: () => scaleGroup?.role() })
+    const admin = this.#admin({ registry, data, scaling, weights, mirrors, warming })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
     const sharedLimits = createSharedLimits({ ...seen, settings: this.#options.settings })
     const ejections = new Ejections({ ...seen, publish: (event) => admin.backendChanged(event) })
     const kept = { registry, health, loads, versions, discovery, credentials, models, scaleGroup, shared }
-    return { data, admin, scaling, weights, mirrors, sharedLimits, ejections, ...kept }
+    return { data, admin, scaling, weights, mirrors, warming, sharedLimits, ejections, ...kept }
   }
 
-  #admin(parts: Pick<GatewayParts, 'registry' | 'data' | 'scaling' | 'weights' | 'mirrors'>): AdminServer {
+  #admin(
+    parts: Pick<GatewayParts, 'registry' | 'data' | 'scaling' | 'weights' | 'mirrors' | 'warming'>,
+  ): AdminServer {
     return new AdminServer({
       clock: this.#clock,
       log: this.#options.log,

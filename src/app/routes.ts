@@ -8,6 +8,8 @@ import { Cors } from '../data/route/cors.ts'
 import { PoolWeights } from '../data/route/pool-weights.ts'
 import { RouteMirror } from '../data/route/route-mirror.ts'
 import type { Route, RouteCache } from '../data/route/routes.ts'
+import { BoundedSampler } from '../lib/bounded-sampler.ts'
+import { systemClock } from '../lib/clock.ts'
 import { Sampler } from '../lib/sampler.ts'
 import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'
 
@@ -23,6 +25,7 @@ export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
       cache: cacheOf(route.cache),
       cors: route.cors && new Cors(route.cors),
       log: route.log && new Sampler(route.log.sample, Math.random),
+      warm: route.warm && new BoundedSampler(systemClock, Math.random),
     }
     const mirror = mirrorOf(settings, each, base)
     return overPools(settings, { pool, split, sticky, fallback }, { ...base, ...(mirror && { mirror }) })

@@ -22,6 +22,10 @@ export interface SharedFactsParts {
   readonly unknownModel: (pool: string, model: string) => void
   /** Called when stored answers may have become unreachable. */
   readonly changed: () => void
+  /** Called with each epoch that was replaced. */
+  readonly purged: (epoch: string) => void
+  /** Called where another deployment has made the answers of a model unreachable. */
+  readonly deployed: (pool: string, model: string) => void
   /** Makes the answer under a key unreachable in the whole process; false where a tier could not be reached. */
   readonly forget: (digest: Digest) => Promise<boolean>
   /** Called with each change, for the workers' copies. */
@@ -48,7 +52,14 @@ export class SharedFacts {
     const { tiers } = settings.cache
     const shared = tiers.some(({ type }) => type !== 'memory') ? cache : undefined
     const waitMs = Math.max(0, ...tiers.map((tier) => ('readTimeout' in tier ? tier.readTimeout : 0)))
-    this.epochs = new Epochs({ shared, clock, log, changed, ...(copies ? { onState: copies.epoch } : {}) })
+    this.epochs = new Epochs({
+      shared,
+      clock,
+      log,
+      changed,
+      onPurge: parts.purged,
+      ...(copies ? { onState: copies.epoch } : {}),
+    })
     this.deployments = new Deployments({
       shared,
       waitMs,
@@ -56,6 +67,7 @@ export class SharedFacts {
       log,
       changed,
       unknown: parts.unknownModel,
+      onDeployed: parts.deployed,
       ...(copies ? { onState: copies.deployment } : {}),
     })
     this.purgedKeys = new PurgedKeys({

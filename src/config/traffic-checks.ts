@@ -19,6 +19,7 @@ export function trafficIssues(input: unknown, known: readonly string[]): Issue[]
     ...splitPools(route, i, known),
     ...fallbackPools(route, i, known),
     ...mirrorPool(route, i, known),
+    ...warmOfNothing(route, i),
   ])
 }
 
@@ -79,6 +80,17 @@ function mirrorPool(route: unknown, i: number, known: readonly string[]): Issue[
       ),
     ]
   return unknownPool(path, name, known)
+}
+
+/** A sample of calls whose answers are not kept. */
+function warmOfNothing(route: unknown, i: number): Issue[] {
+  if (property(route, 'warm') === undefined) return []
+  const path = ['routes', i, 'warm']
+  if (property(route, 'protocol') === 'opaque')
+    return [problem(path, 'calls on opaque routes are not kept for warming', 'leave it out')]
+  const cache = property(route, 'cache')
+  const isCached = cache !== undefined && property(cache, 'enabled') !== false
+  return isCached ? [] : [problem(path, 'the route does not cache', 'give it a cache, or leave warm out')]
 }
 
 function unknownPool(path: Path, name: unknown, known: readonly string[]): Issue[] {

@@ -1,7 +1,7 @@
 /**
  * Warnings about settings that work but are probably not meant: routes that no call reaches, pools that no route leads
  * to, patterns that look like regular expressions or do not match their own prefix, listeners on one port, backends
- * that no call is sent to, routes to TorchServe that store nothing, models and credentials over plain http. `infergate check` and the log show them; the file is not refused.
+ * that no call is sent to, routes to TorchServe that store nothing, models and credentials over plain http, samples without the callers that matter. `infergate check` and the log show them; the file is not refused.
  */
 import { isIP } from 'node:net'
 import { addressRefusal, createAddressRules, type HostPort, portOf } from '../core/addresses.ts'
@@ -25,6 +25,7 @@ export function warningsOf(settings: Settings): Issue[] {
     ...plainSources(settings),
     ...plainCredentials(settings),
     ...callerWarnings(settings),
+    ...unwarmed(settings),
   ]
 }
 
@@ -138,6 +139,23 @@ function plainCredentials({ pools }: Settings): Issue[] {
 const ALLOW = 'the "allowAddresses" of the pool lets in what is refused otherwise'
 
 /** TorchServe shows every header field to its models. */
+/** A sample that has the calls of anonymous callers alone. */
+function unwarmed({ routes, auth: callers }: Settings): Issue[] {
+  return routes.flatMap(({ warm, auth }, i) =>
+    warm && callers && (callers.forward || auth === 'off')
+      ? [
+          warning(
+            ['routes', i, 'warm'],
+            'only calls of anonymous callers are kept: the credentials of others go on to the backends',
+            callers.forward
+              ? 'leave out auth.forward, or warm'
+              : 'ask callers who they are, or leave warm out',
+          ),
+        ]
+      : [],
+  )
+}
+
 function unvaried({ routes }: Settings): Issue[] {
   return routes.flatMap(({ protocol, cache }, i) =>
     protocol === 'torchserve' && cache.enabled && cache.vary === undefined

@@ -65,3 +65,15 @@ export function namedTenant(identity: Identity | undefined): string | undefined 
 export function principalFor(tenant: string, subject: string): string {
   return `t${tenant.length}:${tenant}${subject.length}:${subject}`
 }
+
+/** The tenant and subject of such a text; undefined: it is none, or something stands behind it. */
+export function partiesOf(
+  principal: string,
+): { readonly tenant: string; readonly subject: string } | undefined {
+  const [, length = ''] = /^t(\d{1,6}):/.exec(principal) ?? []
+  const from = length.length + 2
+  const tenant = principal.slice(from, from + Number(length))
+  const rest = principal.slice(from + Number(length))
+  const subject = rest.slice(rest.indexOf(':') + 1)
+  return length !== '' && principalFor(tenant, subject) === principal ? { tenant, subject } : undefined
+}

@@ -66,6 +66,8 @@ import { createForward } from './upstream/forward.ts'
 import { createSendOnce } from './upstream/send-once.ts'
 import { translated } from './upstream/translated.ts'
 import type { Dispatch } from './upstream/upstream-call.ts'
+import { AskAgain } from './warm/ask-again.ts'
+import { Samples } from './warm/samples.ts'
 
 export interface AssemblyParts {
   /** What the settings may change while calls run; asked once a call. */
@@ -136,6 +138,9 @@ export interface Assembly {
   readonly ingress: Ingress
   /** Answers calls that do not come through a door. */
   readonly answer: Pipeline
+  /** The calls that are kept to be asked again. */
+  readonly samples: Samples
+  readonly askAgain: AskAgain
   /** Running loads, of the pipeline and of HTTP's own cache. */
   readonly loads: number
   readonly ready: ReadyAnswers
@@ -169,10 +174,13 @@ export function assemble(parts: AssemblyParts): Assembly {
   const pipeline = createTraffic({ ...parts, upstream: base.upstream, answer: inPool })
   const { recorder } = parts
   const ids = new RequestIds()
+  const mintId = () => ids.next()
   const answer = recorder ? recording({ answer: pipeline, recorder, clock }) : pipeline
   return {
     answer,
-    ingress: createIngress({ ...parts, ...hits(parts, base), answer, mintId: () => ids.next() }),
+    ingress: createIngress({ ...parts, ...hits(parts, base), answer, mintId }),
+    samples: base.samples,
+    askAgain: new AskAgain({ ...parts, ...base, answer: inPool, mintId }),
     get loads() {
       return flights.size + generations.size + http.flights
     },
@@ -186,6 +194,7 @@ export function assemble(parts: AssemblyParts): Assembly {
       flights.retire(digest)
       generations.retire(digest)
       ready.clear()
+      base.samples.forget(digest)
       return cache.remove(digest)
     },
     relay: (request) => relay({ generations, flights }, request),
@@ -239,6 +248,7 @@ function foundations(parts: AssemblyParts) {
     admission: new Admission({ workers, limits }),
     ready: new ReadyAnswers({ maxBytes: readyBytes, clock }),
     aliases: cache.hasShared ? new Aliases(clock) : undefined,
+    samples: new Samples({ live, keyer, clock, random: parts.random }),
     flights: new Flights<LoadResult>({ maxWaiters: MAX_WAITERS, clock }),
     generations: new GenerationTable(parts),
     typicalCosts: new TypicalCosts(clock),

@@ -27,6 +27,11 @@ export const FAMILIES = {
   ],
   infergate_route_info: ['gauge', 'route pool', '1 for each route and each pool that its calls go to.'],
   infergate_route_weight: ['gauge', 'route pool', 'Weight of a pool in the split of a route, in force.'],
+  infergate_warm_calls_total: [
+    'counter',
+    'route pool outcome',
+    'Calls of warmings: stored, present (there already), refused, unstored, failed, skipped.',
+  ],
   // Pools and their backends
   infergate_pool_backends: ['gauge', 'pool state', 'Backends, by the state in force.'],
   infergate_pool_changes_total: [

@@ -68,6 +68,7 @@ const COUNTED = [
   'infergate_cache_rows_total',
   'infergate_cache_row_splitting_total',
   'infergate_prediction_log_records_total',
+  'infergate_warm_calls_total',
   'infergate_prediction_log_files_total',
   'infergate_config_reloads_total',
   'infergate_tls_handshakes_total',

@@ -2,6 +2,7 @@
 import type { LiveSource } from '../../control/admin/contract.ts'
 import type { Registry } from '../../control/registry/registry.ts'
 import type { ScaleDescription } from '../../control/scale/describe.ts'
+import type { Warmings } from '../../control/warm/warmings.ts'
 import type {
   BackendTrafficView,
   DeploymentView,
@@ -31,6 +32,7 @@ export interface LiveStateParts {
   /** The tenants that the settings name. */
   readonly tenants: () => readonly string[]
   readonly lines: RecentLines | undefined
+  readonly warmings: Pick<Warmings, 'list'>
 }
 
 /** Counts that are older than this begin anew: nobody has looked meanwhile. */
@@ -56,6 +58,9 @@ export class LiveState implements LiveSource {
     return [
       { event: 'gateway', data: this.#gateway() },
       ...registry.views().flatMap(({ pool }) => this.#traffic(pool)),
+      ...this.#parts.warmings
+        .list()
+        .map((warming) => ({ event: 'warming', name: warming.id, data: warming })),
       // When it was last said again changes with every tick, and says nothing.
       ...scales.map((scale) => ({ event: 'scale', name: scale.pool, data: { ...scale, at: undefined } })),
       ...data.facts.deployments.all().map(

@@ -36,4 +36,6 @@ export interface DataPlanesParts {
   readonly keyMissing: (jwks: string) => Promise<void>
   /** Called when a call has loaded or unloaded a model and the old answers are unreachable. */
   readonly redeployed: (pool: string, model: string) => void
+  /** Called where another deployment has made the answers of a model unreachable. */
+  readonly deployed: (pool: string, model: string) => void
 }

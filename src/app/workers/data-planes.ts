@@ -42,6 +42,7 @@ import { type DataStats, mergeStats, mergeTraffic } from './merge.ts'
 import type { ReportedForm } from './messages.ts'
 import { allocateState, type SharedState, shareOf, type WorkerShare } from './shared-state.ts'
 import { Threads } from './threads.ts'
+import { type WarmAccess, warmAccess } from './warm-access.ts'
 
 /** How long a call that loads a model waits at its end for the other workers to confirm the new deployment. */
 const REDEPLOYED_MS = 1_000
@@ -58,16 +59,9 @@ export async function openDataPlanes(parts: DataPlanesParts): Promise<DataPlanes
   eventLoopLag.start()
   const stalled = (now: number) => eventLoopLag.total(now)
   const customParts = parts.parts?.parts ?? {}
-  const memory = share.memory
-  const cache = await openCache(settings, {
-    clock,
-    log,
-    observer: metrics,
-    memory,
-    stalled,
-    tls,
-    customParts,
-  })
+  const { memory } = share
+  const inThread = { clock, log, observer: metrics, memory, stalled, tls, customParts }
+  const cache = await openCache(settings, inThread)
   return new DataPlanes({ ...parts, customParts, shared, share, cache, eventLoopLag })
 }
 
@@ -118,6 +112,8 @@ export class DataPlanes {
     this.facts = new SharedFacts({
       ...parts,
       changed: () => this.#worker.plane.changed(),
+      purged: (epoch) => this.#worker.plane.purged(epoch),
+      deployed: parts.deployed,
       forget: async (digest) =>
         (await Promise.all([this.#worker.plane.forget(digest), this.#threads.forget(digest)])).every(Boolean),
       copies: {
@@ -265,6 +261,11 @@ export class DataPlanes {
   traffic(pool: string): PoolTraffic | undefined {
     const own = this.#worker.plane.pools.traffic(pool)
     return own && mergeTraffic([own, ...this.#threads.traffic(pool)])
+  }
+
+  /** What warming needs of the workers. */
+  get warming(): WarmAccess {
+    return warmAccess(this.#worker.plane, this.#threads)
   }
 
   explain(query: ExplainQuery): Promise<Explanation> {

@@ -9,6 +9,7 @@ import type { HostPort, Listening } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import type { Digest } from '../../core/key.ts'
 import type { MirrorTotals } from '../../core/mirror.ts'
+import type { SampledCall, WarmRequest } from '../../core/warm.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { CallBatch } from '../../data/calls/call-outbox.ts'
@@ -71,6 +72,13 @@ export interface ToWorker {
   formShown(shown: ShownForm): void
   /** What another worker has found out about splitting a model. */
   split(found: Finding): void
+  /** The calls of a route's sample that are worth most. */
+  sampled(asked: { readonly route: string; readonly most: number }): readonly SampledCall[]
+  /** These of them; undefined: it is forgotten. */
+  sampledRequests(asked: {
+    readonly route: string
+    readonly ids: readonly Digest[]
+  }): readonly (WarmRequest | undefined)[]
   /** False where a tier could not be reached. */
   forget(digest: Digest): boolean
   /** Another worker asks for a generation. */

@@ -10,6 +10,7 @@ import type { HostPort } from '../../core/addresses.ts'
 import type { PoolView } from '../../core/backend.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { Digest } from '../../core/key.ts'
+import type { SampledCall, WarmRequest } from '../../core/warm.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import type { DeploymentState } from '../../data/key/deployed.ts'
@@ -127,6 +128,21 @@ export class Threads {
     const rpc = this.#supervisors[worker - 1]?.rpc
     if (!rpc || rpc.isEnded) return request.port.close()
     rpc.notify('relay', request, [request.port])
+  }
+
+  /** What the samples of the workers have of a route, by worker; those that do not answer in time are left out. */
+  sampled(route: string, most: number): Promise<ReadonlyMap<number, readonly SampledCall[]>> {
+    return this.#collect('sampled', new Map(), { route, most })
+  }
+
+  /** Calls of one worker's sample; empty where that does not answer. */
+  async sampledRequests(
+    worker: number,
+    route: string,
+    ids: readonly Digest[],
+  ): Promise<readonly (WarmRequest | undefined)[]> {
+    const rpc = this.#supervisors[worker - 1]?.rpc
+    return (await rpc?.call('sampledRequests', { route, ids }, CALL_MS).catch(() => [])) ?? []
   }
 
   /** True where no worker has the answer any more. */
@@ -282,13 +298,14 @@ export class Threads {
   }
 
   /** Collects counts from the workers that listen. For one that does not answer, its last report stands. */
-  async #collect<K extends 'stats' | 'metrics' | 'callTotals'>(
+  async #collect<K extends 'stats' | 'metrics' | 'callTotals' | 'sampled'>(
     name: K,
     into: Map<number, ReturnType<ToWorker[K]>>,
+    asked?: Parameters<ToWorker[K]>[0],
   ): Promise<typeof into> {
     await Promise.all(
       this.#listening.map(async ({ supervisor, rpc }) => {
-        const answers = await rpc.call(name, undefined as never, CALL_MS).catch(() => undefined)
+        const answers = await rpc.call(name, asked as never, CALL_MS).catch(() => undefined)
         // A worker that has ended meanwhile is in the totals already.
         if (answers && supervisor.rpc === rpc && !rpc.isEnded)
           into.set(supervisor.number, answers as ReturnType<ToWorker[K]>)

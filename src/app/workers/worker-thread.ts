@@ -153,7 +153,9 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     credentials: (credentials) => plane.credentials(credentials),
     authorize: (credentials) => plane.pools.authorize(credentials),
     epoch({ name, epoch }) {
-      if (epochs.update(name, epoch)) plane.changed()
+      if (!epochs.update(name, epoch)) return
+      plane.changed()
+      plane.purged(name)
     },
     deployment({ pool, model, state }) {
       if (deployments.update(pool, model, state)) plane.changed()
@@ -161,6 +163,8 @@ function handlers(worker: DataWorker, { epochs, deployments }: MirroredFacts) {
     declareForm: (form) => plane.declareForm(form),
     formShown: (shown) => plane.addShownForm(shown),
     split: (finding) => plane.addFinding(finding),
+    sampled: ({ route, most }) => plane.samples.best(route, most),
+    sampledRequests: ({ route, ids }) => plane.samples.requests(route, ids),
     forget: (digest) => plane.forget(digest),
     relay: (request) => plane.relay(request),
     // Messages are handled in order, so all earlier ones are done.

@@ -7,6 +7,7 @@ import type { PartName } from './custom-parts.ts'
 import { count, duration, nameOf, orElse } from './fields.ts'
 import { predictionLog } from './prediction-log.ts'
 import { fallback, mirror, split, sticky } from './traffic.ts'
+import { warming } from './warming.ts'
 
 const PATTERN_HINT =
   'expected a path that begins with /, with * for one or more characters, such as /v1/models/*'
@@ -108,6 +109,15 @@ const pools = {
     ),
 }
 
+/** Which of its calls are kept. */
+const sampled = {
+  warm: warming
+    .exactOptional()
+    .describe(
+      'Keep a sample of the calls, without credentials, so that a pool or a new version can be warmed with them; without this block none are kept. Calls whose credentials go on to the backend are not among them.',
+    ),
+}
+
 /** Who may make the calls of a route. */
 const callers = {
   auth: orElse(
@@ -173,6 +183,7 @@ export const routeWith = (protocols: readonly PartName[] = []) =>
     cache: routeCache
       .exactOptional()
       .describe('How answers are kept; without this block the route does not cache.'),
+    ...sampled,
     batch: batch
       .exactOptional()
       .describe(

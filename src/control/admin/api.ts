@@ -26,6 +26,7 @@ import type { AdminContext, AdminParts, AdminReply, AdminRequest, AdminRoute } f
 import { listMetrics, readMetric } from './external-metrics.ts'
 import { Problem } from './problem.ts'
 import { durationMs, readAll, unknownName } from './validate.ts'
+import { WARM_ROUTES } from './warm.ts'
 
 const BACKEND = '/api/v1/pools/:pool/backends/:id'
 
@@ -77,6 +78,7 @@ export const ROUTES: readonly AdminRoute[] = [
     answer: direct,
     audit: { action: 'route.traffic', details: ({ body }) => named(body, ['weights', 'mirror']) },
   },
+  ...WARM_ROUTES,
   {
     method: 'POST',
     path: '/api/v1/cache/purge',

@@ -19,7 +19,16 @@ export interface TokenSettings {
 }
 
 /** What a route requires. `register` is completed with the pool of the path. */
-export type Scope = 'open' | 'metrics' | 'read' | 'register' | 'purge' | 'scale' | 'tenants' | 'traffic'
+export type Scope =
+  | 'open'
+  | 'metrics'
+  | 'read'
+  | 'register'
+  | 'purge'
+  | 'scale'
+  | 'tenants'
+  | 'traffic'
+  | 'admin'
 
 /** Who calls, and what for. */
 export interface AdminCaller {

@@ -5,6 +5,7 @@ import type { LiveEvent } from '../../core/live.ts'
 import type { MirrorCounts } from '../../core/mirror.ts'
 import type { CallOrder, CallQuery } from '../calls/call-history.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { Warmings } from '../warm/warmings.ts'
 import type { Scope } from './auth.ts'
 import type { ExplainRequest, PurgeRequest } from './bodies.ts'
 
@@ -24,6 +25,8 @@ export interface AdminParts {
   weigh(route: string, weights: Readonly<Record<string, number>>): RouteTraffic | undefined
   /** Checks a change of where copies of a route's calls go, or makes it. Throws what is wrong with it. */
   mirror(route: string, patch: MirrorPatch, how: 'check' | 'change'): void
+  /** The warmings that operators start and stop. Left out: there are none. */
+  readonly warmings?: Pick<Warmings, 'start' | 'list' | 'find' | 'stop' | 'feed'>
   /** Returns undefined where there is no such pool. Left out: this gateway does not scale. */
   scale?(pool?: string): unknown
   /**

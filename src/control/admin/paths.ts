@@ -49,6 +49,7 @@ const GRAMMARS: Readonly<Record<string, Grammar>> = {
   file: WORD,
   namespace: WORD,
   metric: WORD,
+  warming: WORD,
 }
 
 export function targetOf(target: string): { path: string; query: URLSearchParams } {

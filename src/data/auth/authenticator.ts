@@ -11,7 +11,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { RawPairs } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { CREDENTIAL_FIELDS, FieldTable } from '../../core/fields.ts'
-import { type Identity, principalFor } from '../../core/identity.ts'
+import { type Identity, partiesOf, principalFor } from '../../core/identity.ts'
 import { type Digest, digestOf } from '../../core/key.ts'
 import type { PeerCertificate } from '../../core/peer-certificate.ts'
 import { EVERYBODY, type TenantShare } from '../../core/tenant-share.ts'
@@ -191,6 +191,16 @@ export class Authenticator {
     return checked instanceof Promise
       ? checked.then((later) => this.#settled(later, connection))
       : this.#settled(checked, connection)
+  }
+
+  /**
+   * The caller of a call that was kept, by its principal. Undefined: what its backend was shown of the caller is not in the
+   * principal alone.
+   */
+  recorded(principal: string): Authentication | undefined {
+    if (principal === '') return this.#anonymous()
+    const parties = this.stripped && partiesOf(principal)
+    return parties && this.#provedBy({ ...parties, until: Number.POSITIVE_INFINITY })
   }
 
   /** `first` names the subject. */

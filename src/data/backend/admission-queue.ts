@@ -149,8 +149,8 @@ export class AdmissionQueue {
 
   /** The load has been joined by a caller of a higher class. */
   #promoted({ need, queue, entry }: WaitingCall): void {
-    if (!entry || !need.share) return
-    queue.promote(entry, need.share)
+    if (!entry) return
+    queue.promote(entry, need.share ?? EVERYBODY)
     this.publish()
   }
 

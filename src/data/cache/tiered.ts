@@ -10,9 +10,11 @@ import type { Digest } from '../../core/key.ts'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { decode, type Entry, encode, lifeMs } from './entry.ts'
 import { Fence } from './fence.ts'
+import { areFresh } from './fresh.ts'
 import type { Memory } from './memory/memory.ts'
 import type { GuardedTier } from './tiers/guard.ts'
 import type { GuardedLeases } from './tiers/guarded-leases.ts'
+import { TierFacts } from './tiers/tier-facts.ts'
 import type { TieredStats } from './tiers/tier-stats.ts'
 import { type Leasehold, WriteQueue, type WriteQueueOptions } from './tiers/write-queue.ts'
 
@@ -36,6 +38,8 @@ export interface Tiered {
   readonly hasShared: boolean
   /** From memory, synchronously. Fresh or within its stale windows: the caller judges. */
   peek(digest: Digest): Entry | undefined
+  /** Whether each is there and fresh, in any tier, without counting it as read or copying it to a faster tier. */
+  areFresh(digests: readonly Digest[]): Promise<boolean[]>
   /** From the shared tiers, in the digests' order. Adds at most the largest readTimeout and 10 ms. */
   lookup(digests: readonly Digest[]): Promise<(CacheHit | undefined)[]>
   /** The same for one key, without a promise; `done` must not throw. */
@@ -109,8 +113,7 @@ class TieredCache implements Tiered {
   readonly #clock: Clock
   readonly #ttlCap: number
   readonly #budgetMs: number
-  /** The facts where there is no shared tier: then this process is the only gateway. */
-  readonly #localFacts = new Map<string, string>()
+  readonly #facts: TierFacts
   #unstorable = 0
   readonly #fence: Fence
   #closed = false
@@ -121,6 +124,7 @@ class TieredCache implements Tiered {
     const counts = { hits: 0, misses: 0, garbled: 0 }
     this.#tierStates = tiers.map((tier) => ({ tier, queue: new WriteQueue(tier, queue), ...counts }))
     this.hasShared = tiers.length > 0
+    this.#facts = new TierFacts(tiers[0])
     this.#leaseLevel = tiers.findIndex(({ leases }) => leases)
     const leases = tiers[this.#leaseLevel]?.leases
     if (leases) this.leases = leases
@@ -134,6 +138,11 @@ class TieredCache implements Tiered {
     const bytes = this.#memory?.get(digest)
     const entry = bytes && decode(bytes, digest)
     return entry && this.#lives(entry) ? entry : undefined
+  }
+
+  areFresh(digests: readonly Digest[]): Promise<boolean[]> {
+    const tiers = this.#tierStates.map(({ tier }) => tier)
+    return areFresh({ memory: this.#memory, tiers, fence: this.#fence, clock: this.#clock }, digests)
   }
 
   async lookup(digests: readonly Digest[]): Promise<(CacheHit | undefined)[]> {
@@ -217,28 +226,16 @@ class TieredCache implements Tiered {
     return isGone && deleted.every(Boolean)
   }
 
-  async claim(name: string, value: string): Promise<string | undefined> {
-    const first = this.#tierStates[0]
-    if (first) return first.tier.claim(name, value)
-    const present = this.#localFacts.get(name) ?? value
-    this.#localFacts.set(name, present)
-    return present
+  claim(name: string, value: string): Promise<string | undefined> {
+    return this.#facts.claim(name, value)
   }
 
-  async facts(names: readonly string[]): Promise<(string | undefined)[] | undefined> {
-    const first = this.#tierStates[0]
-    return first ? first.tier.facts(names) : names.map((name) => this.#localFacts.get(name))
+  facts(names: readonly string[]): Promise<(string | undefined)[] | undefined> {
+    return this.#facts.facts(names)
   }
 
-  async publish(name: string, value: string): Promise<boolean> {
-    const first = this.#tierStates[0]
-    if (first) {
-      const isPublished = await first.tier.publish(name, value)
-      if (isPublished) first.tier.hints?.send()
-      return isPublished
-    }
-    this.#localFacts.set(name, value)
-    return true
+  publish(name: string, value: string): Promise<boolean> {
+    return this.#facts.publish(name, value)
   }
 
   stats(): TieredStats {

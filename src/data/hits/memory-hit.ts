@@ -117,17 +117,22 @@ export class MemoryHits implements MemoryHit {
     const { admission, memory, observer, clock } = this.#parts
     const wall = clock.wall()
     const { matched } = answer.of ?? decision
-    const log = decision.directives.noStore ? undefined : matched.route.log
+    const { noStore } = decision.directives
+    const log = noStore ? undefined : matched.route.log
+    const warm = noStore ? undefined : matched.route.warm
     const { identity, principal } = head.notes
     if (!isGood(answer, { head, decision }, wall)) return false
     if (answer.reply.trailers && !writer.hasTrailers) return false
     // The pipeline answers, and records, what the prediction log wants.
     if (log?.isDue) return false
+    // So does it with what is noted for warming.
+    if (warm?.isDue) return false
     // So does it where stages are to be told.
     if (matched.route.serverTiming) return false
     if (admission.admit(identity, callerOf(principal, writer.peer), 'answer') !== 'allowed') return false
     writer.sendHit(answer, memory, wall, corsOf(matched, head))
     log?.takes()
+    warm?.takes()
     this.#outcome.ageMs = ageMs(answer, wall)
     this.#outcome.ttlMs = remainingMs(answer, wall)
     this.#outcome.rows = answer.rows

@@ -150,10 +150,15 @@ function waitingOf(
   const raw = rawDigest(decision.key.prefix, body)
   const alias = aliases.get(raw)
   if (!alias || cache.peek(alias.whole) || (alias.of && !stillHolds(alias.of, decision))) return undefined
-  // The pipeline answers, and records, what a prediction log may want, and tells stages.
-  const { route } = (alias.of ?? decision).matched
-  if (route.log || route.serverTiming) return undefined
+  if (isForPipeline((alias.of ?? decision).matched.route)) return undefined
   return { exchange, decision, body, raw, alias, began: clock.now(), mark: cache.mark(), onMiss }
+}
+
+/** Whether the pipeline is to answer: it records, tells stages, and notes what is sampled. One that it need not note counts. */
+function isForPipeline({ log, serverTiming, warm }: Matched['route']): boolean {
+  if (log || serverTiming || warm?.isDue) return true
+  warm?.takes()
+  return false
 }
 
 /** The route match that the answer is for. */

@@ -52,6 +52,8 @@ export interface DeploymentsOptions {
   readonly changed: () => void
   /** Called with each model's new state, undefined for one that is forgotten, so that workers can keep copies. */
   readonly onState?: (pool: string, model: string, state: DeploymentState | undefined) => void
+  /** Called where what is deployed of a model that calls have named is another. */
+  readonly onDeployed?: (pool: string, model: string) => void
   /** Called for a model without evidence when a call first names it. */
   readonly unknown?: (pool: string, model: string) => void
 }
@@ -115,10 +117,8 @@ export class Deployments {
     if (known.evidence === undefined) this.#options.unknown?.(pool, model)
     if (!known.loaded) {
       known.loading ??= this.#load(known)
-      await withTimeout(this.#options.clock, known.loading, {
-        ms: Math.min(withinMs, LOAD_MS),
-        fallback: undefined,
-      })
+      const within = { ms: Math.min(withinMs, LOAD_MS), fallback: undefined }
+      await withTimeout(this.#options.clock, known.loading, within)
     }
     return known
   }
@@ -311,7 +311,7 @@ export class Deployments {
 
   /** Makes the token from what is known now. */
   #compose(known: Deployment): void {
-    const { shared } = this.#options
+    const { shared, onDeployed } = this.#options
     const { stamp, isShared, evidence, stampEvidence: standsFor, token: before } = known
     const value = shared ? `${stamp}/${evidence ?? standsFor ?? ''}` : stamp
     const writable = isShared && (evidence !== undefined || !shared)
@@ -320,7 +320,9 @@ export class Deployments {
     known.token = { value, shared: isShared, writable }
     this.#options.onState?.(known.pool, known.model, known)
     // Before the deployment is loaded, only calls with little time have used the old token, and none will again.
-    if (before.value !== value && known.loaded) this.#options.changed()
+    if (before.value === value || !known.loaded) return
+    this.#options.changed()
+    onDeployed?.(known.pool, known.model)
   }
 
   /** Agrees on the stamp with the tier, once at a time for each model. False: the tier cannot be asked. */

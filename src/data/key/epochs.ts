@@ -29,6 +29,8 @@ export interface EpochsOptions {
   readonly changed: () => void
   /** Called with each epoch's new state, undefined for one that is forgotten, so that workers can keep copies. */
   readonly onState?: (name: string, epoch: EpochState | undefined) => void
+  /** Called with each epoch that was replaced, or forgotten, so that a purge may have been missed. */
+  readonly onPurge?: (name: string) => void
 }
 
 export interface EpochState {
@@ -220,10 +222,15 @@ export class Epochs {
 
   #set(name: string, epoch: Epoch): void {
     this.revision++
+    const before = this.#epochs.get(name)
     this.#epochs.delete(name)
     this.#epochs.set(name, epoch)
     this.#options.onState?.(name, epoch)
-    if (this.#epochs.size > MAX_EPOCHS) this.#options.onState?.(this.#forgetOne(), undefined)
+    if (before && before.value !== epoch.value) this.#options.onPurge?.(name)
+    if (this.#epochs.size <= MAX_EPOCHS) return
+    const forgotten = this.#forgetOne()
+    this.#options.onState?.(forgotten, undefined)
+    this.#options.onPurge?.(forgotten)
   }
 
   /**

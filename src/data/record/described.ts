@@ -36,19 +36,18 @@ export function described(
     path: call.path,
     query: withoutSecrets(call.query),
     principal: call.principal,
-    headers: requestFields(call.headers, route.cache?.vary ?? []),
+    headers: requestFields(call.headers, new Set(route.cache?.vary?.map(folded))),
     status: spokenStatus(reply),
     answerHeaders: pick(reply.headers, (name) => USES.get(name) === 'both'),
     ...cacheFacts(outcome),
   }
 }
 
-/** The fields of the key and those needed to read the bodies. A field with a credential is left out even where `vary` names it. */
-function requestFields(headers: RawPairs, vary: readonly string[]): RawPairs {
-  const varied = vary.map(folded)
+/** The fields of the key and those needed to read the bodies; `named`: folded names of further ones. A field with a credential is left out even where `vary` names it. */
+export function requestFields(headers: RawPairs, named: ReadonlySet<string>): RawPairs {
   return pick(headers, (name) => {
     const use = USES.get(name)
-    return use === undefined ? varied.includes(folded(name.toLowerCase())) : use !== 'secret'
+    return use === undefined ? named.has(folded(name.toLowerCase())) : use !== 'secret'
   })
 }
 
@@ -67,7 +66,8 @@ const SECRET_PARAMETER =
 /** The name of a parameter; some servers take ";" for "&". */
 const NAME = /(?:^|;)([^=;]*)=/g
 
-function withoutSecrets(query: string): string {
+/** The query with what may be a key or token masked. */
+export function withoutSecrets(query: string): string {
   return query === '' ? '' : `?${query.slice(1).split('&').map(withoutSecret).join('&')}`
 }
 

@@ -5,6 +5,7 @@
 import { header, type RawPairs, type Target } from '../../core/call.ts'
 import { folded } from '../../core/fields.ts'
 import { decoded, plainPath } from '../../core/path.ts'
+import type { BoundedSampler } from '../../lib/bounded-sampler.ts'
 import type { Sampler } from '../../lib/sampler.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import type { CallReporter } from '../calls/call-reporter.ts'
@@ -92,6 +93,8 @@ export interface Route {
   readonly serverTiming?: boolean
   /** Which of its predictions the prediction log gets. Left out: it has no log. */
   readonly log?: Pick<Sampler, 'isDue' | 'takes'> | undefined
+  /** Which of its hits are noted in the sample for warming. Left out: it has no sample. */
+  readonly warm?: Pick<BoundedSampler, 'isDue' | 'takes'> | undefined
 }
 
 export interface RouteSplit {

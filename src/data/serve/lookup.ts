@@ -153,6 +153,7 @@ export class Lookup {
       const reply = generation.replyTo(context, !isJoined)
       if (!reply) return this.uncoalesced(context)
       const { status } = reply
+      if (context.matched.route.warm && !context.directives.noStore) this.#parts.samples.note(context, 1)
       return { reply, outcome: { kind: 'miss', stored: false, collapsed: isJoined, status } }
     }
     return after(generation.entry(call.signal), (entry) => this.#ended(context, entry, attempt))

@@ -179,8 +179,10 @@ export function createPoolPipeline(stages: Stages): PoolPipeline {
     const { directives, body, seed, repeat, open } = found
     const known = directives.noCache || directives.noTransform ? undefined : ready.get(repeat)
     const mayBeGiven = known !== undefined && (!known.of || (open && stillHolds(known.of, open)))
-    if (mayBeGiven && judge(known, directives, clock.wall()) === 'fresh')
+    if (mayBeGiven && judge(known, directives, clock.wall()) === 'fresh') {
+      sampled(found)
       return { reply: replyFrom(known), outcome: compose.hitOutcome([known], memory, directives) }
+    }
 
     // 3. Look for a repeat that only a shared tier may have there, also without reading the body.
     if (found.tierMiss) return read(found, found.tierMiss)
@@ -204,11 +206,23 @@ export function createPoolPipeline(stages: Stages): PoolPipeline {
       return read(found, { fallback: freshness === 'dead' ? undefined : kept?.entry })
     const { form } = kept.entry
     const origin = { form, shown: forms.shown(matched) }
+    sampled(found)
     const reply = matched.protocol.address(replyOf(kept.entry), call, undefined, origin)
     if (!reply) return read(found, { fallback: undefined })
     if (!directives.noStore && cache.mark() === found.began)
       ready.set(found.repeat, reply, [kept.entry], found.foundFor)
     return { reply, outcome: compose.hitOutcome([kept.entry], kept.tier, directives) }
+  }
+
+  /** Notes a call that is answered without being read, if its route is sampled and it is in the sample: it is read for that. */
+  function sampled({ call, matched, directives, body, seed }: Known): void {
+    const weight = directives.noStore ? 0 : (matched.route.warm?.takes() ?? 0)
+    if (weight === 0 || body instanceof Chunks) return
+    const split = splitting.reads(matched)
+    const plan = matched.protocol.read(call, body, readOptions(matched, seed.digest, split))
+    if ('bypass' in plan) return
+    const rows = splitting.splits(matched, plan) ? plan.rows : undefined
+    stages.samples.note({ call, matched, seed, plan, rows }, weight)
   }
 
   function read(found: Known, tierMiss?: TierMiss): Answer | Awaitable<Answer> {
@@ -233,7 +247,11 @@ export function createPoolPipeline(stages: Stages): PoolPipeline {
     const { call, matched, directives, seed, repeat, foundFor } = found
     if ('bypass' in reading) return forward(call, matched, reading.bypass)
     const alike = byMeaning(found, reading)
-    if (alike) return alike
+    if (alike) {
+      const weight = directives.noStore ? 0 : (matched.route.warm?.takes() ?? 0)
+      if (weight > 0) stages.samples.note({ call, matched, seed, plan: reading, rows: reading.rows }, weight)
+      return alike
+    }
     const plan = directives.noTransform ? keyedByBytes(reading, rawOf({ foundFor, seed, repeat })) : reading
     const rows = splitting.splits(matched, plan) ? plan.rows : undefined
     const isShown = forms.has(matched, plan.form ?? 0)

@@ -114,8 +114,8 @@ export class Arena {
     return this.#index.count
   }
 
-  /** A copy of the value, counted as a read; undefined where it is absent or has expired. */
-  get(digest: Digest, now: number): Buffer | undefined {
+  /** A copy of the value, counted as a read where it is one; undefined where it is absent or has expired. */
+  get(digest: Digest, now: number, isRead = true): Buffer | undefined {
     const slot = this.#find(digest)
     if (slot < 0) return undefined
     const cell = this.#index.cellAt(slot)
@@ -125,7 +125,7 @@ export class Arena {
     }
     const meta = this.#words[cell * 2 + 3] as number
     const read = metaRead(meta)
-    if (read !== meta) this.#words[cell * 2 + 3] = read
+    if (isRead && read !== meta) this.#words[cell * 2 + 3] = read
     const length = this.#words[cell * 2 + 2] as number
     const from = (cell + HEADER_CELLS) * 8
     const copy = Buffer.allocUnsafe(length)

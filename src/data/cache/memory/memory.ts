@@ -28,6 +28,8 @@ export interface Memory {
    * the call copies it again.
    */
   get(digest: Digest): Uint8Array | undefined
+  /** The same, without counting it as a read. */
+  look(digest: Digest): Uint8Array | undefined
   /** Whether there is a value, without counting it as a read. */
   has(digest: Digest): boolean
   /**
@@ -136,6 +138,10 @@ class MemoryOver implements Memory {
     if (value) this.#hits++
     else this.#misses++
     return value
+  }
+
+  look(digest: Digest): Uint8Array | undefined {
+    return this.#of(digest).get(digest, this.#clock.now(), false)
   }
 
   set(

@@ -34,10 +34,10 @@ export class SharedArena {
     return this.#arena.entries
   }
 
-  get(digest: Digest, now: number): Buffer | undefined {
+  get(digest: Digest, now: number, isRead = true): Buffer | undefined {
     if (!this.#lock.acquire(WAIT_MS)) return undefined
     try {
-      return this.#arena.get(digest, now)
+      return this.#arena.get(digest, now, isRead)
     } finally {
       this.#lock.release()
     }
