@@ -1,8 +1,8 @@
 /**
  * Takes the pictures of the dashboard in docs/guide/images, with the browser that the tests use. They look best where the font
- * Inter is installed (Debian: fonts-inter).
+ * Inter is installed (Debian: fonts-inter). The two of the overview are the README's, one for each theme.
  *
- *   node scripts/docs/screenshots.ts [--seconds 90] [--out FOLDER] [--serve]
+ *   node scripts/docs/screenshots.ts [--seconds 90] [--out FOLDER] [--only overview,overview-dark] [--serve]
  *
  * `--serve` takes none: it prints the address of the gateway and leaves it running, to look at the dashboard by hand.
  */
@@ -17,6 +17,7 @@ const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '90' },
     out: { type: 'string', default: join(import.meta.dirname, '../../docs/guide/images') },
+    only: { type: 'string' },
     serve: { type: 'boolean', default: false },
   },
 })
@@ -31,6 +32,7 @@ interface Shot {
 
 const SHOTS: readonly Shot[] = [
   { name: 'overview', view: 'overview', scheme: 'light', width: 1400, height: 880 },
+  { name: 'overview-dark', view: 'overview', scheme: 'dark', width: 1400, height: 880 },
   { name: 'pools', view: 'pools', scheme: 'light', width: 1400, height: 620 },
   { name: 'scaling-dark', view: 'scaling', scheme: 'dark', width: 1400, height: 700 },
   { name: 'calls', view: 'calls', scheme: 'light', width: 1400, height: 620 },
@@ -64,7 +66,8 @@ async function take({ admin, servers }: Demo): Promise<void> {
   })
   try {
     const pages: { readonly shot: Shot; readonly page: Page }[] = []
-    for (const shot of SHOTS) {
+    const only = values.only?.split(',')
+    for (const shot of SHOTS.filter(({ name }) => only?.includes(name) ?? true)) {
       const { width, height, scheme, view } = shot
       const page = await browser.newPage({ viewport: { width, height }, colorScheme: scheme })
       page.on('console', (message) => console.log(message.text()))

@@ -13,7 +13,7 @@ const FRONT = 'README.md'
 
 /** Groups by the folders of their pages. What no group wants is in the last one. */
 const GROUPS: ReadonlyArray<readonly [title: string, pages: RegExp]> = [
-  ['Guide', /^docs\/guide\/[^/]+$/],
+  ['Guide', /^docs\/guide\/[^/]+$|^docs\/compare\.md$/],
   ['Model servers', /^docs\/guide\/servers\//],
   ['Reference', /^docs\/reference\//],
   ['How it works', /^docs\/architecture\//],
