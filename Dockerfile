@@ -20,6 +20,10 @@ RUN find node_modules/onnxruntime-node/bin/napi-v6 -mindepth 2 -maxdepth 2 \
       ! -path "*/linux/$(node -p process.arch)" -exec rm -rf {} +
 
 FROM node:26-slim
+LABEL org.opencontainers.image.title="infergate" \
+      org.opencontainers.image.description="A caching inference gateway: a drop-in reverse proxy that caches, balances and scales model servers." \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production
 WORKDIR /app
 COPY --from=packages /app/node_modules ./node_modules

@@ -5,11 +5,11 @@
 import { readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { parse } from 'yaml'
 import { formatProblem, parseSettings } from '../../src/config/load.ts'
 import type { Settings } from '../../src/config/schema.ts'
+import { disagreements } from '../release/places.ts'
 import { firstLine, type Manifest, readManifests } from './manifests.ts'
-import { CHART, type Rendering, ROOT, renderings, UNIT } from './places.ts'
+import { type Rendering, ROOT, renderings, UNIT } from './places.ts'
 import type { Container, PodSpec } from './pod-spec.ts'
 
 /** What the models may take to end, behind the calls (docs/guide/operations.md). */
@@ -21,10 +21,7 @@ if (problems.length > 0) process.exitCode = 1
 
 function versions(): string[] {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
-  const chart = parse(readFileSync(join(CHART, 'Chart.yaml'), 'utf8')) as Record<string, string>
-  return ['version', 'appVersion']
-    .filter((key) => chart[key] !== version)
-    .map((key) => `Chart.yaml: ${key} is ${chart[key]}, package.json has ${version}`)
+  return disagreements(ROOT, version)
 }
 
 /** The unit gives the time that the default settings need. */
@@ -47,7 +44,7 @@ function problemsOf(rendering: Rendering): string[] {
   const objects = readManifests(text)
   const { spec } = one(objects, 'Deployment').spec.template
   const settings = settingsOf(objects, spec)
-  const found = Array.isArray(settings) ? settings : disagreements(objects, spec, settings)
+  const found = Array.isArray(settings) ? settings : conflicts(objects, spec, settings)
   return found.map((problem) => `${name}: ${problem}`)
 }
 
@@ -71,7 +68,7 @@ function standIn(name: string): string {
   return name.endsWith('_HASH') ? `sha256:${'0'.repeat(64)}` : 'secret'
 }
 
-function disagreements(objects: readonly Manifest[], spec: PodSpec, { server, admin }: Settings): string[] {
+function conflicts(objects: readonly Manifest[], spec: PodSpec, { server, admin }: Settings): string[] {
   const container = only(spec.containers)
   const ports = new Map(container.ports.map(({ name, containerPort }) => [name, containerPort]))
   const preStopMs = (container.lifecycle?.preStop.sleep.seconds ?? 0) * 1000
