@@ -119,15 +119,12 @@ function isOddTo({ slowMs, errors }: AccessRules, answered: Answered): boolean {
   return answered.ms >= slowMs || (errors && hasFailed(answered))
 }
 
-function tracedOf(line: CallLine, trace: CallTrace, record: CallRecord | undefined): TracedCall {
-  const { traceId, spanId, parentId } = trace
-  return {
-    ...line,
-    traceId,
-    spanId,
-    ...(parentId === undefined ? {} : { parentId }),
-    steps: record?.steps ?? [],
-  }
+function tracedOf(
+  line: CallLine,
+  { traceId, spanId, parentId }: CallTrace,
+  record: CallRecord | undefined,
+): TracedCall {
+  return { ...line, traceId, spanId, parentId, steps: record?.steps ?? NOTHING }
 }
 
 /** The caller has left, or was told that something behind the gateway, or the gateway itself, has failed. */
@@ -147,29 +144,33 @@ function lineOf(
   { peer, method, path, bytesIn, bytesOut }: Called,
   { record, traceId, time }: LineFacts,
 ): CallLine {
+  // What is undefined is left out of its JSON; to put the members together one by one would take longer than all else.
   return {
     time: new Date(time).toISOString(),
     event: 'call',
     requestId,
-    ...(traceId === undefined ? {} : { traceId }),
+    traceId,
     peer,
-    ...(tenant === undefined ? {} : { tenant }),
-    ...(route === '' ? {} : { route }),
-    ...(protocol === '' ? {} : { protocol }),
-    ...(model === undefined ? {} : { model }),
+    tenant,
+    route: route || undefined,
+    protocol: protocol || undefined,
+    model,
     method,
-    path: path.slice(0, MAX_PATH),
+    path: path.length > MAX_PATH ? path.slice(0, MAX_PATH) : path,
     status,
-    ...(fault === undefined ? {} : { fault }),
+    fault,
     outcome: outcomeLabel(outcome),
-    ...('tier' in outcome ? { tier: outcome.tier } : {}),
+    tier: 'tier' in outcome ? outcome.tier : undefined,
     rows: rowsOf(outcome),
     bytes: { in: bytesIn, out: bytesOut },
     ms: rounded(ms),
-    stages: rounding(record?.stages() ?? {}),
-    attempts: record?.attempts.map(rounding) ?? [],
+    stages: record ? rounding(record.stages()) : NO_STAGES,
+    attempts: record && record.attempts.length > 0 ? record.attempts.map(rounding) : NOTHING,
   }
 }
+
+const NO_STAGES: CallLine['stages'] = {}
+const NOTHING: readonly never[] = []
 
 function rowsOf(outcome: Outcome): number {
   if (outcome.kind === 'partial') {
