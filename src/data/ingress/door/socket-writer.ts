@@ -52,10 +52,10 @@ export class SocketWriter {
   send(head: string, body: Uint8Array | undefined): void {
     if (!body || body.length === 0) return this.text(head)
     if (body.length > MAX_JOINED_BYTES) return void this.#join(head, body)
-    const isFirst = this.#isEmpty
+    if (!this.#isDirect || !this.#isEmpty || head.length > MAX_WAITING_BYTES)
+      return this.text(head + textOf(body))
     this.text(head)
-    if (isFirst && this.#isDirect) this.#body = body
-    else this.#waiting += textOf(body)
+    this.#body = body
   }
 
   /** `head`: up to the id of the request. Neither it nor the body may change until the next turn. */

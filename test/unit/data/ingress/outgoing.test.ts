@@ -117,11 +117,16 @@ describe('over a real socket', () => {
     out.send('sixth ', Buffer.from('body 6 '))
     out.send('seventh ', undefined)
     await turn()
+    const long = 'long head '.repeat(2000)
+    out.send(long, Buffer.from('body 8 '))
+    await turn()
+    out.send('ninth ', Buffer.from('body 9 '))
+    await turn()
     near.end()
     const end = '\r\n\r\n'
     const ready = (id: string, body: string) => `HEAD id: ${id}${end}${body}`
     const first = ready('first', 'body 1 ') + ready('second', '') + ready('third', 'body 3 ')
-    const rest = `${ready('fifth', 'x'.repeat(20_000))}sixth body 6 seventh `
+    const rest = `${ready('fifth', 'x'.repeat(20_000))}sixth body 6 seventh ${long}body 8 ninth body 9 `
     expect(await heard(far)).toBe(`${first}text body 4 ${rest}`)
     close()
   })
