@@ -20,7 +20,7 @@ import { ReadyAnswers } from '../../src/data/hits/ready-answers.ts'
 import type { RequestHead } from '../../src/data/ingress/door/head.ts'
 import { readHead } from '../../src/data/ingress/door/head.ts'
 import { FastRequest, type ResponseWriter } from '../../src/data/ingress/door/request.ts'
-import { TextAnswers } from '../../src/data/ingress/door/text-answers.ts'
+import { TextAnswers, type TextWriter } from '../../src/data/ingress/door/text-answers.ts'
 import { createIngress, type Ingress } from '../../src/data/ingress/ingress.ts'
 import { createKeyer } from '../../src/data/key/keyer.ts'
 import { rawDigest } from '../../src/data/key/raw.ts'
@@ -94,12 +94,12 @@ const spent = new Authenticator({
 const withQuota = { '*': { ...withRate['*'], quota: { requests: { count: 1e15, per: 'month' as const } } } }
 const bounded = new Authenticator({ ...parts, policies: new TenantPolicies(withQuota) })
 
-const writer: ResponseWriter = {
+const writer: ResponseWriter & TextWriter = {
   peer: '127.0.0.1',
   connectionFields: () => 'Connection: keep-alive\r\n',
   mintId: () => 'id',
   send: () => {},
-  out: { pass: () => true, drained: async () => {} },
+  out: { pass: () => true, drained: async () => {}, sendReady: () => {} },
   answered: () => {},
   cut: () => {},
   pause: () => {},

@@ -9,23 +9,23 @@ export interface CallLine {
   readonly time: string
   readonly event: 'call'
   readonly requestId: string
-  readonly traceId?: string
+  readonly traceId?: string | undefined
   /** The client's address. */
   readonly peer: string
-  readonly tenant?: string
-  readonly route?: string
-  readonly protocol?: string
-  readonly model?: string
+  readonly tenant?: string | undefined
+  readonly route?: string | undefined
+  readonly protocol?: string | undefined
+  readonly model?: string | undefined
   readonly method: string
   readonly path: string
   /** Over gRPC the one that its status stands for. */
   readonly status: number
   /** The code of the gateway's own error. */
-  readonly fault?: string
+  readonly fault?: string | undefined
   /** What the cache did: `hit`, `miss`, `collapsed`, `partial`, `bypass`, `request`, `stale` or `none`. */
   readonly outcome: string
   /** Of a hit or a stale answer. */
-  readonly tier?: string
+  readonly tier?: string | undefined
   readonly rows: number
   /** Of the bodies; of one that was cut off, those that went through. */
   readonly bytes: { readonly in: number; readonly out: number }
@@ -40,6 +40,6 @@ export interface TracedCall extends CallLine {
   readonly traceId: string
   readonly spanId: string
   /** The caller's span. */
-  readonly parentId?: string
+  readonly parentId?: string | undefined
   readonly steps: readonly Step[]
 }

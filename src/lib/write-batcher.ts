@@ -3,20 +3,36 @@
  * The receiver is woken once and finds all of it, and answers to pipelined requests become one write.
  */
 export class WriteBatcher {
-  #waiting: { flush(): void }[] = []
-  #spare: { flush(): void }[] = []
+  // Counted apart: an array that is emptied gives its memory away, and would have to get it anew in each turn.
+  #waiting: (Sender | undefined)[] = []
+  #count = 0
+  #spare: (Sender | undefined)[] = []
   readonly #send = (): void => this.#sendAll()
 
   /** Has `sender` flush before the next turn of the event loop. */
-  add(sender: { flush(): void }): void {
-    if (this.#waiting.push(sender) === 1) setImmediate(this.#send)
+  add(sender: Sender): void {
+    this.#waiting[this.#count++] = sender
+    if (this.#count === 1) setImmediate(this.#send)
   }
 
   #sendAll(): void {
     const senders = this.#waiting
+    const count = this.#count
     this.#waiting = this.#spare
-    for (const sender of senders) sender.flush()
-    senders.length = 0
+    this.#count = 0
+    for (let i = 0; i < count; i++) {
+      const sender = senders[i] as Sender
+      senders[i] = undefined
+      sender.flush()
+    }
+    if (senders.length > MAX_KEPT) senders.length = 0
     this.#spare = senders
   }
 }
+
+interface Sender {
+  flush(): void
+}
+
+/** After a turn with more senders, the memory of their list is given back. */
+const MAX_KEPT = 1024

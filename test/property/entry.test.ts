@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Digest } from '../../src/core/key.ts'
 import { ageMs, decode, encode, lifeMs, remainingMs } from '../../src/data/cache/entry.ts'
-import { ReadyText } from '../../src/data/exchange/ready-text.ts'
+import { ReadyHead } from '../../src/data/exchange/ready-head.ts'
 import { anEntry, digests, entries } from '../support/entries.ts'
 
 describe('the envelope', () => {
@@ -72,12 +72,13 @@ describe('the envelope', () => {
         const found = decode(encode(entry), entry.digest)
         if (!found) return
         const { headers: fields, body } = found
-        const text = new ReadyText(
+        const head = new ReadyHead(
           { reply: { status, headers: fields, body }, createdAt: 0, ttlMs: 1 },
           'memory',
-        ).at(0, '', 'id')
+        ).at(0, '')
         expect(
-          text
+          head
+            .toString('latin1')
             .split('\r\n')
             .slice(1, 1 + fields.length / 2)
             .every((line) => /^[!-~]+: ?[^\r\n\0]*$/.test(line)),

@@ -181,6 +181,8 @@ class Line {
   readonly out = {
     pass: (chunk: Uint8Array) => this.#body.push(Buffer.from(chunk)) > 0,
     drained: async () => {},
+    sendReady: (head: Uint8Array, id: string, body: Uint8Array | undefined) =>
+      this.send(`${Buffer.from(head).toString('latin1')}${id}\r\n\r\n`, body),
   }
 
   answered(): void {}

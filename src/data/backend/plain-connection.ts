@@ -1,7 +1,7 @@
 /** One connection of the plain client to a backend: one request at a time, and a strict reading of its answer. */
 import net from 'node:net'
 import { GatewayError } from '../../core/errors.ts'
-import { Scratch } from '../../lib/scratch.ts'
+import { joinedWrite } from '../../lib/joined-write.ts'
 import { WriteBatcher } from '../../lib/write-batcher.ts'
 import { checkedLookup } from './checked-lookup.ts'
 import { type ClientOptions, rests } from './exchange.ts'
@@ -21,9 +21,7 @@ export interface ConnectionOwner {
   gone(connection: PlainConnection, error: GatewayError | undefined): void
 }
 
-/** Bodies up to this length are sent in one string with their head. */
-const MAX_TEXT_BYTES = 1024
-/** Bodies up to this length are sent in one buffer with their head. */
+/** Bodies up to this length are sent in one piece with their head. */
 const MAX_JOINED_BYTES = 12 * 1024
 /** A connection is not used in the last second before the backend closes it: it may be closing already. */
 const MARGIN_MS = 1000
@@ -37,16 +35,6 @@ const ARRIVED = Buffer.allocUnsafeSlow(64 * 1024)
 
 /** Sends the requests of one turn together. */
 const OUTBOX = new WriteBatcher()
-
-/** Joins head and body: a string of their length would become garbage at once, and evict useful data from the CPU caches. */
-let joined = new Scratch(2 * MAX_JOINED_BYTES)
-
-/** The body as a string with one character a byte. */
-function textOf(body: Uint8Array): string {
-  // A Buffer needs no view.
-  const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.length)
-  return bytes.toString('latin1')
-}
 
 export class PlainConnection {
   readonly #socket: net.Socket
@@ -112,18 +100,12 @@ export class PlainConnection {
     this.#waiting = ''
     const body = this.#transfer?.body
     if (!body) this.#socket.write(head, 'latin1')
-    else if (body.length <= MAX_TEXT_BYTES) this.#socket.write(head + textOf(body), 'latin1')
-    else this.#join(head, body)
-  }
-
-  #join(head: string, body: Uint8Array): void {
-    const size = head.length + body.length
-    joined.fit(size)
-    joined.bytes.write(head, 'latin1')
-    joined.bytes.set(body, head.length)
-    this.#socket.write(joined.view(size))
-    // The socket still holds the buffer, so it must not be overwritten.
-    if (this.#socket.writableLength > 0) joined = new Scratch(2 * MAX_JOINED_BYTES)
+    else
+      joinedWrite
+        .begin(head.length + body.length)
+        .text(head)
+        .bytes(body)
+        .to(this.#socket)
   }
 
   pause(): void {

@@ -6,7 +6,7 @@ import type { CallLine, TracedCall } from '../../core/call-line.ts'
 import { CallRecord, type CallTrace } from '../../core/call-record.ts'
 import type { Answered } from '../../core/observer.ts'
 import { type Outcome, outcomeLabel } from '../../core/reply.ts'
-import { parseTraceparent } from '../../core/trace-context.ts'
+import { parseTraceparent, saysSampled } from '../../core/trace-context.ts'
 import { TraceIds } from '../../core/trace-ids.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Sampler } from '../../lib/sampler.ts'
@@ -35,8 +35,15 @@ export interface Called {
   readonly path: string
   readonly bytesIn: number
   readonly bytesOut: number
-  /** The caller's field, if the call has no record. */
-  readonly traceparent?: string | undefined
+}
+
+/** What somebody wants to know of a call. */
+export interface Interest {
+  /** It is told in the access log. */
+  readonly isTold: boolean
+  /** It was slow or has failed. */
+  readonly isOdd: boolean
+  readonly trace: CallTrace | undefined
 }
 
 export interface CallReporterParts {
@@ -65,8 +72,9 @@ export class CallReporter {
   #traceOf(text: string | undefined): CallTrace | undefined {
     const { traces } = this.#parts.rules
     if (!traces) return undefined
+    const isSampled = (text === undefined ? undefined : saysSampled(text)) ?? traces.takes()
+    if (!isSampled) return undefined
     const parent = parseTraceparent(text)
-    if (parent ? !parent.isSampled : !traces.takes()) return undefined
     const mintId = () => this.#ids.span()
     return {
       traceId: parent?.traceId ?? this.#ids.trace(),
@@ -76,19 +84,32 @@ export class CallReporter {
     }
   }
 
-  /** A call is over. `called` is asked for what the line needs, if there is one; so is `record`, which may be left out. */
-  ended(answered: Answered, called: () => Called, record?: CallRecord): void {
-    const { access, traces } = this.#parts.rules
-    const trace = record || !traces ? record?.trace : this.#traceOf(called().traceparent)
+  /**
+   * A call without a record is over. Undefined: nobody wants to know of it, so that nothing need be made of what it was. `from` is
+   * asked for the caller's field only where calls are traced.
+   */
+  interest(answered: Answered, from: { readonly traceparent: string | undefined }): Interest | undefined {
+    return this.#interest(answered, this.#parts.rules.traces && this.#traceOf(from.traceparent))
+  }
+
+  #interest(answered: Answered, trace: CallTrace | undefined): Interest | undefined {
+    const { access } = this.#parts.rules
     const isOdd = access !== undefined && isOddTo(access, answered)
     // Each call counts for the sample.
     const isTold = access?.sampler.takes() === true || isOdd
-    if (!isTold && !trace) return
-    const line = lineOf(answered, called(), {
-      record,
-      traceId: trace?.traceId,
-      time: this.#parts.clock.wall(),
-    })
+    return isTold || trace ? { isTold, isOdd, trace } : undefined
+  }
+
+  /** A call is over. `called` is asked for what the line needs, if there is one; so is `record`. */
+  ended(answered: Answered, called: () => Called, record: CallRecord): void {
+    const interest = this.#interest(answered, record.trace)
+    if (interest) this.tell(interest, answered, called(), record)
+  }
+
+  /** Tells of a call, by what somebody wants to know of it. */
+  tell({ isTold, isOdd, trace }: Interest, answered: Answered, called: Called, record?: CallRecord): void {
+    const facts = { record, traceId: trace?.traceId, time: this.#parts.clock.wall() }
+    const line = lineOf(answered, called, facts)
     if (isTold) this.#parts.outbox.add(JSON.stringify(line), isOdd)
     if (trace) this.#parts.outbox.trace(JSON.stringify(tracedOf(line, trace, record)))
   }
@@ -98,15 +119,12 @@ function isOddTo({ slowMs, errors }: AccessRules, answered: Answered): boolean {
   return answered.ms >= slowMs || (errors && hasFailed(answered))
 }
 
-function tracedOf(line: CallLine, trace: CallTrace, record: CallRecord | undefined): TracedCall {
-  const { traceId, spanId, parentId } = trace
-  return {
-    ...line,
-    traceId,
-    spanId,
-    ...(parentId === undefined ? {} : { parentId }),
-    steps: record?.steps ?? [],
-  }
+function tracedOf(
+  line: CallLine,
+  { traceId, spanId, parentId }: CallTrace,
+  record: CallRecord | undefined,
+): TracedCall {
+  return { ...line, traceId, spanId, parentId, steps: record?.steps ?? NOTHING }
 }
 
 /** The caller has left, or was told that something behind the gateway, or the gateway itself, has failed. */
@@ -126,29 +144,33 @@ function lineOf(
   { peer, method, path, bytesIn, bytesOut }: Called,
   { record, traceId, time }: LineFacts,
 ): CallLine {
+  // What is undefined is left out of its JSON; to put the members together one by one would take longer than all else.
   return {
     time: new Date(time).toISOString(),
     event: 'call',
     requestId,
-    ...(traceId === undefined ? {} : { traceId }),
+    traceId,
     peer,
-    ...(tenant === undefined ? {} : { tenant }),
-    ...(route === '' ? {} : { route }),
-    ...(protocol === '' ? {} : { protocol }),
-    ...(model === undefined ? {} : { model }),
+    tenant,
+    route: route || undefined,
+    protocol: protocol || undefined,
+    model,
     method,
-    path: path.slice(0, MAX_PATH),
+    path: path.length > MAX_PATH ? path.slice(0, MAX_PATH) : path,
     status,
-    ...(fault === undefined ? {} : { fault }),
+    fault,
     outcome: outcomeLabel(outcome),
-    ...('tier' in outcome ? { tier: outcome.tier } : {}),
+    tier: 'tier' in outcome ? outcome.tier : undefined,
     rows: rowsOf(outcome),
     bytes: { in: bytesIn, out: bytesOut },
     ms: rounded(ms),
-    stages: rounding(record?.stages() ?? {}),
-    attempts: record?.attempts.map(rounding) ?? [],
+    stages: record ? rounding(record.stages()) : NO_STAGES,
+    attempts: record && record.attempts.length > 0 ? record.attempts.map(rounding) : NOTHING,
   }
 }
+
+const NO_STAGES: CallLine['stages'] = {}
+const NOTHING: readonly never[] = []
 
 function rowsOf(outcome: Outcome): number {
   if (outcome.kind === 'partial') {

@@ -1,4 +1,4 @@
-/** A hit's field blocks as HTTP/2 sends them, made anew only when one of their times shows another second, as `ReadyText` is. */
+/** A hit's field blocks as HTTP/2 sends them, made anew only when one of their times shows another second, as `ReadyHead` is. */
 import type { RawPairs } from '../../core/call.ts'
 import { REQUEST_ID } from '../../core/request-id.ts'
 import { encodeFields } from '../../lib/http2/hpack-encoder.ts'
@@ -6,7 +6,7 @@ import { forwardedReply, forwardedTrailers } from '../http/headers.ts'
 import { cacheFields } from '../http/status.ts'
 import type { CorsFields } from '../route/cors.ts'
 import { headFields, lowered } from './lowered.ts'
-import { type Timed, timesAt } from './ready-text.ts'
+import { type Timed, timesAt } from './ready-head.ts'
 
 export class ReadyFields {
   readonly #answer: Timed

@@ -31,10 +31,10 @@ export interface AnswerWriter {
 /** What a request was, for the access log. */
 export function calledOf(
   { method, notes, length }: Repeated,
-  { peer, traceparent }: Pick<AnswerWriter, 'peer'> & { readonly traceparent?: string | undefined },
+  { peer }: Pick<AnswerWriter, 'peer'>,
   bytesOut: number,
 ): Called {
-  return { peer, method, path: notes.path ?? '', bytesIn: length, bytesOut, traceparent }
+  return { peer, method, path: notes.path ?? '', bytesIn: length, bytesOut }
 }
 
 /** The fields for pages of other origins; undefined: the route has none. */

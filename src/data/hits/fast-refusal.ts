@@ -65,8 +65,10 @@ export class FastRefusals implements FastRefusal {
     this.#report.status = writer.sendError(head, refusal, matched, wall)
     this.#report.ms = clock.now() - began
     this.#tell(refused, notes.identity)
-    const bytes = () => errorAnswer(refusal, matched?.protocol).reply.body.length
-    settings.calls?.ended(this.#report, () => calledOf(head, writer, bytes()))
+    const interest = settings.calls?.interest(this.#report, writer)
+    if (!interest) return true
+    const { length } = errorAnswer(refusal, matched?.protocol).reply.body
+    settings.calls?.tell(interest, this.#report, calledOf(head, writer, length))
     return true
   }
 

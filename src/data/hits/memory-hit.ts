@@ -148,9 +148,9 @@ export class MemoryHits implements MemoryHit {
     report.ms = clock.now() - began
     report.saved = answer.saved
     observer.answered(report)
-    this.#parts
-      .live()
-      .calls?.ended(report, () => calledOf(head, writer, (answer.reply.body as Uint8Array).length))
+    const { calls } = this.#parts.live()
+    const interest = calls?.interest(report, writer)
+    if (interest) calls?.tell(interest, report, calledOf(head, writer, answer.reply.body.length))
     return true
   }
 }

@@ -12,7 +12,7 @@ import { Generations } from '../../lib/generations.ts'
 import type { Entry } from '../cache/entry.ts'
 import type { FoundFor } from '../decision/cache-decision.ts'
 import type { ReadyFields } from '../exchange/ready-fields.ts'
-import { MAX_TEXT_BODY_BYTES, type ReadyText } from '../exchange/ready-text.ts'
+import type { ReadyHead } from '../exchange/ready-head.ts'
 import { HotCache, type HotEntry } from './hot-cache.ts'
 
 export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs' | 'sieMs'> {
@@ -29,8 +29,8 @@ export interface ReadyAnswer extends Pick<Entry, 'createdAt' | 'ttlMs' | 'swrMs'
   readonly rows: number
   /** Undefined: the digest covers route and model. */
   readonly of?: FoundFor | undefined
-  /** Made at the first hit that is written in one piece. */
-  text?: ReadyText
+  /** Made at the first hit over HTTP/1.1. */
+  head?: ReadyHead
   /** The same for HTTP/2. */
   fields?: ReadyFields
 }
@@ -137,8 +137,7 @@ export class ReadyAnswers {
     if (left <= 0) return
     const { length } = body
     const places = ownId === undefined ? NOWHERE : placesOf(ownId, body)
-    const text = length <= MAX_TEXT_BODY_BYTES ? length : 0
-    const bytes = length + text + places.length * PLACE_BYTES + OVERHEAD_BYTES
+    const bytes = length + places.length * PLACE_BYTES + OVERHEAD_BYTES
     const life = { bytes, expiresAt: this.#clock.now() + left }
     const { length: rows } = entries
     const saved = reply.saved?.()

@@ -340,7 +340,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       saved: reply?.saved?.(),
     }
     observer.answered(answered)
-    this.#calls?.ended(answered, this.#called, this.#record)
+    if (this.#record) this.#calls?.ended(answered, this.#called, this.#record)
   }
 }
 

@@ -1,6 +1,6 @@
 /** `traceparent`, read strictly: what is not sound begins a trace of its own. */
 import { expect, it } from 'vitest'
-import { parseTraceparent, traceparent } from '../../../src/core/trace-context.ts'
+import { parseTraceparent, saysSampled, traceparent } from '../../../src/core/trace-context.ts'
 import { TraceIds } from '../../../src/core/trace-ids.ts'
 
 const [TRACE, SPAN] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7']
@@ -20,6 +20,14 @@ it.each([
   [`cc-${TRACE}-${SPAN}-01-what the future brings`, true],
 ])('takes %s', (text, isSampled) => {
   expect(parseTraceparent(text)).toEqual({ traceId: TRACE, spanId: SPAN, isSampled })
+  expect(saysSampled(text)).toBe(isSampled)
+})
+
+it('tells of any flags the same by the text alone', () => {
+  for (let flags = 0; flags < 256; flags++) {
+    const text = `00-${TRACE}-${SPAN}-${flags.toString(16).padStart(2, '0')}`
+    expect([flags, saysSampled(text)]).toEqual([flags, parseTraceparent(text)?.isSampled])
+  }
 })
 
 it.each([
@@ -36,6 +44,7 @@ it.each([
   `00-${TRACE}-${SPAN}-01, 00-${TRACE}-${SPAN}-01`,
 ])('takes nothing else: %s', (text) => {
   expect(parseTraceparent(text)).toBeUndefined()
+  expect(text === undefined ? undefined : saysSampled(text)).toBeUndefined()
 })
 
 it('makes ids that differ', () => {

@@ -93,7 +93,8 @@ export class ConnectionHeads {
    * other's notes, so that a change of the settings while the body arrives leads to a new decision by this call's fields.
    */
   forCall(bytes: Buffer, head: RequestHead): RequestHead {
-    if (bytes.toString('latin1', 0, head.bytes) === head.text) return head
+    // Without blanks, what was found is equal byte for byte.
+    if (!this.#isTraced || bytes.toString('latin1', 0, head.bytes) === head.text) return head
     const key = this.keyOf(bytes)
     // The other call has no decision, because it was refused, say: this head replaces it in the cache.
     if (!head.notes.decision)

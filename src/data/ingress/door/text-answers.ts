@@ -1,12 +1,13 @@
-/** Writes the answers of the fast paths to a connection of HTTP/1.1: head and body as one text. */
+/** Writes the answers of the fast paths to a connection of HTTP/1.1. */
 import type { GatewayError } from '../../../core/errors.ts'
 import { errorAnswer } from '../../exchange/error-answer.ts'
-import { MAX_TEXT_BODY_BYTES, ReadyText } from '../../exchange/ready-text.ts'
+import { ReadyHead } from '../../exchange/ready-head.ts'
 import { type AnswerWriter, corsOf, type Repeated } from '../../hits/fast-answer.ts'
 import { bodyFrom, type ReadyAnswer } from '../../hits/ready-answers.ts'
 import type { CorsFields } from '../../route/cors.ts'
 import type { Matched } from '../../route/routes.ts'
 import type { ResponseWriter } from './request.ts'
+import type { SocketWriter } from './socket-writer.ts'
 
 export class TextAnswers implements AnswerWriter {
   readonly door = 'fast'
@@ -30,11 +31,10 @@ export class TextAnswers implements AnswerWriter {
   }
 
   sendHit(answer: ReadyAnswer, tier: string, wall: number, cors: CorsFields | undefined): void {
-    answer.text ??= new ReadyText(answer, tier)
-    this.#writer.send(
-      answer.text.at(wall, this.#writer.connectionFields(false) + (cors?.text ?? ''), this.requestId),
-      answer.reply.body.length > MAX_TEXT_BODY_BYTES ? bodyFrom(answer) : undefined,
-    )
+    const head = (answer.head ??= new ReadyHead(answer, tier))
+    const connection = this.#writer.connectionFields(false)
+    const bytes = head.at(wall, cors ? connection + cors.text : connection)
+    this.#writer.out.sendReady(bytes, this.requestId, head.hasBody ? bodyFrom(answer) : undefined)
   }
 
   sendError(head: Repeated, fault: GatewayError, matched: Matched | undefined, wall: number): number {
@@ -47,4 +47,7 @@ export class TextAnswers implements AnswerWriter {
   }
 }
 
-type TextWriter = Pick<ResponseWriter, 'peer' | 'connectionFields' | 'send'>
+/** The part of a connection that these answers need. */
+export interface TextWriter extends Pick<ResponseWriter, 'peer' | 'connectionFields' | 'send'> {
+  readonly out: Pick<SocketWriter, 'sendReady'>
+}

@@ -3,7 +3,12 @@ import { describe, expect, it } from 'vitest'
 import type { CallLine, TracedCall } from '../../../../src/core/call-line.ts'
 import { CallRecord } from '../../../../src/core/call-record.ts'
 import type { Answered } from '../../../../src/core/observer.ts'
-import { type AccessRules, CallReporter, type CallRules } from '../../../../src/data/calls/call-reporter.ts'
+import {
+  type AccessRules,
+  type Called,
+  CallReporter,
+  type CallRules,
+} from '../../../../src/data/calls/call-reporter.ts'
 
 const never = { takes: () => false }
 const CALLED = { peer: '10.0.0.9', method: 'POST', path: '/v1/models/m:predict', bytesIn: 12, bytesOut: 34 }
@@ -33,6 +38,16 @@ function reporting(rules: Partial<AccessRules> = {}, traces?: CallRules['traces'
   }
 }
 
+/** As a hit tells of itself, which has no record. */
+function hasEnded(
+  reporter: CallReporter,
+  call: Answered,
+  { called = CALLED, traceparent }: { called?: Called; traceparent?: string | undefined } = {},
+): void {
+  const interest = reporter.interest(call, { traceparent })
+  if (interest) reporter.tell(interest, call, called)
+}
+
 it.each([
   ['an ordinary call', {}, {}, false],
   ['one of the sample', { sampler: { takes: () => true } }, {}, true],
@@ -44,12 +59,22 @@ it.each([
   ['one that has failed, where failures are not asked for', { errors: false }, { status: 503 }, false],
 ] as const)('%s', (_, rules, over, isTold) => {
   const { told, reporter } = reporting(rules)
-  reporter.ended(answered(over), () => CALLED)
-  expect(told).toHaveLength(isTold ? 1 : 0)
+  // With a record and without.
+  reporter.ended(answered(over), () => CALLED, reporter.begin(0, undefined))
+  hasEnded(reporter, answered(over))
+  expect(told).toHaveLength(isTold ? 2 : 0)
 })
 
 it('asks what a call was only where it is told', () => {
-  reporting().reporter.ended(answered(), () => expect.unreachable('nobody wants to know'))
+  const { reporter } = reporting()
+  const asked = () => expect.unreachable('nobody wants to know')
+  reporter.ended(answered(), asked, reporter.begin(0, undefined))
+  const from = {
+    get traceparent() {
+      return asked()
+    },
+  }
+  expect(reporter.interest(answered(), from)).toBeUndefined()
 })
 
 it('a line has the documented members', () => {
@@ -104,10 +129,8 @@ it('a call that found no route has none, and a long path is cut', () => {
     status: 504,
     fault: 'deadline',
   }
-  reporter.ended(answered({ ...over, outcome: { kind: 'none' } }), () => ({
-    ...CALLED,
-    path: 'x'.repeat(5000),
-  }))
+  const called = { ...CALLED, path: 'x'.repeat(5000) }
+  hasEnded(reporter, answered({ ...over, outcome: { kind: 'none' } }), { called })
   const [{ line } = { line: undefined }] = told
   expect(line).toMatchObject({ status: 504, fault: 'deadline', outcome: 'none', rows: 1 })
   expect(line?.path).toHaveLength(1024)
@@ -137,7 +160,7 @@ describe('a call is traced', () => {
     const { traced, reporter } = reporting({}, sampler)
     // With a record and without.
     reporter.ended(answered(), () => CALLED, reporter.begin(0, parent))
-    reporter.ended(answered(), () => ({ ...CALLED, traceparent: parent }))
+    hasEnded(reporter, answered(), { traceparent: parent })
     expect(traced).toHaveLength(isTraced ? 2 : 0)
     for (const call of traced) {
       expect(call).toMatchObject({

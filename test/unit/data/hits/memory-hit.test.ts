@@ -10,7 +10,7 @@ import type { HeadNotes } from '../../../../src/data/exchange/exchange.ts'
 import { MemoryHits, type Repeat, repeatOf } from '../../../../src/data/hits/memory-hit.ts'
 import { ReadyAnswers } from '../../../../src/data/hits/ready-answers.ts'
 import { FastRequest, type ResponseWriter } from '../../../../src/data/ingress/door/request.ts'
-import { TextAnswers } from '../../../../src/data/ingress/door/text-answers.ts'
+import { TextAnswers, type TextWriter } from '../../../../src/data/ingress/door/text-answers.ts'
 import { createIngress } from '../../../../src/data/ingress/ingress.ts'
 import { Deployments } from '../../../../src/data/key/deployment.ts'
 import { Epochs } from '../../../../src/data/key/epochs.ts'
@@ -390,6 +390,11 @@ describe('the same bytes again', () => {
   })
 })
 
-function answersTo(line: ConstructorParameters<typeof TextAnswers>[0]): TextAnswers {
-  return Object.assign(new TextAnswers(line), { requestId: 'id' })
+/** All that is written goes to `line.send`. */
+function answersTo(line: Pick<TextWriter, 'peer' | 'connectionFields' | 'send'>): TextAnswers {
+  const sendReady: TextWriter['out']['sendReady'] = (head, id, body = Buffer.alloc(0)) => {
+    const text = `${Buffer.from(head).toString('latin1')}${id}\r\n\r\n`
+    line.send(text + Buffer.from(body).toString('latin1'), undefined)
+  }
+  return Object.assign(new TextAnswers({ ...line, out: { sendReady } }), { requestId: 'id' })
 }

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { createServer } from 'node:http'
+import net from 'node:net'
 import { Duplex } from 'node:stream'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
@@ -77,6 +79,80 @@ describe('what goes out on a connection', () => {
     expect([out.isFull, filled()]).toEqual([false, 0])
     await turn()
     expect([out.isFull, filled()]).toEqual([true, 1])
+  })
+})
+
+describe('over a real socket', () => {
+  /** Two ends of a connection, and all that has come at the far one. */
+  async function connection() {
+    const server = net.createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const far = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1')
+    const [near] = (await once(server, 'connection')) as [net.Socket]
+    server.close()
+    far.pause()
+    const close = () => {
+      near.destroy()
+      far.destroy()
+    }
+    return { near, far, close }
+  }
+
+  async function heard(far: net.Socket): Promise<string> {
+    const pieces: Buffer[] = []
+    for await (const piece of far) pieces.push(piece as Buffer)
+    return Buffer.concat(pieces).toString('latin1')
+  }
+
+  it('ready answers leave whole and in order with what is sent among them', async () => {
+    const { near, far, close } = await connection()
+    const out = new SocketWriter(near, new WriteBatcher(), () => {})
+    const head = Buffer.from('HEAD id: ')
+    out.sendReady(head, 'first', Buffer.from('body 1 '))
+    await turn()
+    out.sendReady(head, 'second', undefined)
+    out.sendReady(head, 'third', Buffer.from('body 3 '))
+    out.send('text ', Buffer.from('body 4 '))
+    out.sendReady(head, 'fifth', Buffer.alloc(20_000, 'x'))
+    out.send('sixth ', Buffer.from('body 6 '))
+    out.send('seventh ', undefined)
+    await turn()
+    const long = 'long head '.repeat(2000)
+    out.send(long, Buffer.from('body 8 '))
+    await turn()
+    out.send('ninth ', Buffer.from('body 9 '))
+    await turn()
+    near.end()
+    const end = '\r\n\r\n'
+    const ready = (id: string, body: string) => `HEAD id: ${id}${end}${body}`
+    const first = ready('first', 'body 1 ') + ready('second', '') + ready('third', 'body 3 ')
+    const rest = `${ready('fifth', 'x'.repeat(20_000))}sixth body 6 seventh ${long}body 8 ninth body 9 `
+    expect(await heard(far)).toBe(`${first}text body 4 ${rest}`)
+    close()
+  })
+
+  it('what waits for a slow client is not overwritten by answers to others', async () => {
+    const [slow, quick] = [await connection(), await connection()]
+    const batcher = new WriteBatcher()
+    const [toSlow, toQuick] = [slow, quick].map(({ near }) => new SocketWriter(near, batcher, () => {}))
+    const reading = heard(quick.far)
+    let expected = ''
+    let others = ''
+    // More than the kernel takes of a connection that nobody reads.
+    for (let i = 0; !toSlow?.isFull; i++) {
+      const body = Buffer.alloc(10_000, String(i % 10))
+      toSlow?.sendReady(Buffer.from(`${i} `), 'id', body)
+      toQuick?.sendReady(Buffer.from(`other ${i} `), 'id', Buffer.from('y'))
+      expected += `${i} id\r\n\r\n${body.toString()}`
+      others += `other ${i} id\r\n\r\ny`
+      await turn()
+    }
+    slow.near.end()
+    quick.near.end()
+    expect((await heard(slow.far)) === expected).toBe(true)
+    expect(await reading).toBe(others)
+    slow.close()
+    quick.close()
   })
 })
 
