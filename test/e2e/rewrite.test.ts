@@ -45,6 +45,7 @@ beforeAll(async () => {
             },
           },
           cache: { rows: 'never' },
+          warm: { keep: '1MiB' },
         },
         {
           name: 'files',
@@ -155,6 +156,22 @@ it('what is kept of a rewritten URL is found again, and a write makes it wrong',
   await eventually(async () => expect((await get()).headers['cache-status']).toMatch(/; hit/))
   await call(gateway.port, '/files/kept', { method: 'PUT', body: 'new' })
   expect((await get()).headers['cache-status']).not.toMatch(/; hit/)
+})
+
+it('a call that is asked again for a warming goes by the path of its caller', async () => {
+  const begun = await gateway.ask('/api/v1/warm', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: { route: 'team' },
+  })
+  expect(begun.status).toBe(202)
+  const { id } = begun.json as { id: string }
+  await eventually(async () => {
+    const { json } = await gateway.ask(`/api/v1/warm/${id}`)
+    const { state, progress } = json as { state: string; progress: Record<string, unknown> }
+    expect([state, progress['skipped']]).toEqual(['done', {}])
+    expect(progress['present']).toBeGreaterThan(0)
+  })
 })
 
 it('explain says what is sent', async () => {
