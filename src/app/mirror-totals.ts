@@ -11,8 +11,9 @@ import type { Metrics, Sample } from '../obs/metrics.ts'
 export class AllMirrorTotals {
   readonly #totals = new Map<string, Map<string, MutableMirrorTotals>>()
 
-  add(report: readonly MirrorTotals[]): void {
+  add(report: readonly MirrorTotals[]): this {
     for (const counts of report) addMirrorTotals(this.#of(counts.route, counts.pool), counts)
+    return this
   }
 
   list(): readonly MirrorTotals[] {

@@ -5,7 +5,9 @@
 import { poolsNamedBy } from '../config/route-pools.ts'
 import type { CachePolicy, RouteSettings, Settings } from '../config/schema.ts'
 import { Cors } from '../data/route/cors.ts'
+import { FieldRules } from '../data/route/field-rules.ts'
 import { PoolWeights } from '../data/route/pool-weights.ts'
+import { Rewrite } from '../data/route/rewrite.ts'
 import { RouteMirror } from '../data/route/route-mirror.ts'
 import type { Route, RouteCache } from '../data/route/routes.ts'
 import { BoundedSampler } from '../lib/bounded-sampler.ts'
@@ -16,7 +18,7 @@ import { EMBEDDED, type Parts, protocolsOf } from './parts.ts'
 export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
   const byDefault = settings.auth && (settings.auth.required ? 'required' : 'optional')
   const written = settings.routes.map((each): Route => {
-    const { auth = byDefault, pool, split, sticky, fallback, mirror: _, ...route } = each
+    const { auth = byDefault, pool, split, sticky, fallback, mirror: _, rewrite, headers, ...route } = each
     const base: Route = {
       ...route,
       ...(auth && { auth }),
@@ -24,6 +26,9 @@ export function routesOf(settings: Settings, custom: Parts = {}): Route[] {
       pool: '',
       cache: cacheOf(route.cache),
       cors: route.cors && new Cors(route.cors),
+      ...(rewrite && { rewrite: new Rewrite(rewrite) }),
+      ...(headers?.request && { requestFields: new FieldRules(headers.request) }),
+      ...(headers?.response && { answerFields: new FieldRules(headers.response) }),
       log: route.log && new Sampler(route.log.sample, Math.random),
       warm: route.warm && new BoundedSampler(systemClock, Math.random),
     }

@@ -62,6 +62,7 @@ const Explanation = z.looseObject({
   protocol: z.string(),
   verb: z.string(),
   mirror: z.exactOptional(z.looseObject({ pool: z.string(), share: z.number() })),
+  sent: z.exactOptional(z.looseObject({ path: z.string(), host: z.exactOptional(z.string()) })),
   model: z.exactOptional(z.string()),
   version: z.exactOptional(z.string()),
   cacheable: z.boolean(),

@@ -64,29 +64,14 @@ function headersOf(fields: readonly string[]): Record<string, string> {
 }
 
 function describe(explained: ExplainAnswer): string {
-  const {
-    route,
-    pool,
-    protocol,
-    verb,
-    model,
-    version,
-    cacheable,
-    reason,
-    key,
-    rows,
-    rowCount,
-    kept,
-    mirror,
-  } = explained
+  const { route, pool, protocol, verb, model, version, cacheable, reason, key, rows, rowCount, kept } =
+    explained
   const target = [model, version].filter((part) => part !== undefined).join(' version ')
   const known = rows?.filter(({ tier }) => tier !== undefined).length ?? 0
   const lines = [
     ['route', `${route}, to pool ${pool}`],
     ['dialect', `${protocol}: ${verb}${target === '' ? '' : ` of ${target}`}`],
-    ...(mirror
-      ? [['mirror', `${Number((mirror.share * 100).toPrecision(3))} % of misses, to pool ${mirror.pool}`]]
-      : []),
+    ...detour(explained),
     ['cacheable', cacheable ? 'yes' : `no: ${reason}`],
     ...(key === undefined ? [] : [['key', key]]),
     ...(rows === undefined ? [] : [['rows', `${rowCount}, of which ${known}${among(explained)} are kept`]]),
@@ -100,6 +85,16 @@ function describe(explained: ExplainAnswer): string {
       : []),
   ]
   return lines.map(([name, text]) => `${(name ?? '').padEnd(10)} ${text}\n`).join('')
+}
+
+/** What is done to the call on its way, where anything is. */
+function detour({ mirror, sent }: ExplainAnswer): string[][] {
+  return [
+    ...(sent ? [['sent as', `${sent.path}${sent.host === undefined ? '' : `, to ${sent.host}`}`]] : []),
+    ...(mirror
+      ? [['mirror', `${Number((mirror.share * 100).toPrecision(3))} % of misses, to pool ${mirror.pool}`]]
+      : []),
+  ]
 }
 
 /** Only the first rows of a long batch are looked up. */

@@ -24,6 +24,7 @@ export function warningsOf(settings: Settings): Issue[] {
     ...addresses(settings),
     ...plainSources(settings),
     ...plainCredentials(settings),
+    ...rewrites(settings),
     ...callerWarnings(settings),
     ...unwarmed(settings),
   ]
@@ -168,6 +169,28 @@ function unvaried({ routes }: Settings): Issue[] {
         ]
       : [],
   )
+}
+
+/** Prefixes that no path of their route begins with. */
+function rewrites({ routes }: Settings): Issue[] {
+  return routes.flatMap(({ match, rewrite }, i) => {
+    const { path } = match
+    const { prefix } = rewrite ?? {}
+    if (path === undefined || prefix === undefined) return []
+    const [fixed = ''] = path.split('*')
+    const isMet =
+      fixed.length === path.length
+        ? begins(fixed, prefix)
+        : fixed.startsWith(prefix) || prefix.startsWith(fixed)
+    const message = 'nothing is rewritten: no path of the route begins with it'
+    return isMet
+      ? []
+      : [warning(['routes', i, 'rewrite', 'prefix'], message, `write it as in match.path: ${path}`)]
+  })
+}
+
+function begins(path: string, prefix: string): boolean {
+  return path === prefix || path.startsWith(prefix.endsWith('/') ? prefix : `${prefix}/`)
 }
 
 function patterns({ routes }: Settings): Issue[] {

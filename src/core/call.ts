@@ -53,6 +53,8 @@ export interface Call {
   readonly method: string
   /** The path as the caller wrote it, still percent-encoded, without the query. */
   readonly path: string
+  /** The same where its route rewrites it: `path` is then what the backend gets. */
+  readonly askedPath?: string | undefined
   /** The query with its `?`, or the empty string. */
   readonly query: string
   /**

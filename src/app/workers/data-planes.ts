@@ -148,7 +148,7 @@ export class DataPlanes {
       predictions: take,
       calls: (batch) => this.calls.take(batch),
       used: (report) => this.#tenants.add(report),
-      mirrored: (report) => this.#mirrored.add(report),
+      mirrored: (report) => void this.#mirrored.add(report),
     })
     this.#tenants.measure(parts.metrics)
     this.#mirrored.measure(parts.metrics)
@@ -204,8 +204,7 @@ export class DataPlanes {
 
   /** What became of copies of calls, as far as other workers have told; half a second ago at most. */
   mirrored(): AllMirrorTotals {
-    this.#mirrored.add(this.#worker.plane.takeMirrored())
-    return this.#mirrored
+    return this.#mirrored.add(this.#worker.plane.takeMirrored())
   }
 
   /** Takes over changed certificates. */

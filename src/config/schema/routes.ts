@@ -6,6 +6,7 @@ import { cors } from './cors.ts'
 import type { PartName } from './custom-parts.ts'
 import { count, duration, nameOf, orElse } from './fields.ts'
 import { predictionLog } from './prediction-log.ts'
+import { headers, rewrite } from './rewrites.ts'
 import { fallback, mirror, split, sticky } from './traffic.ts'
 import { warming } from './warming.ts'
 
@@ -118,6 +119,18 @@ const sampled = {
     ),
 }
 
+/** What is changed of its calls and their answers. */
+const onTheWay = {
+  rewrite: rewrite
+    .exactOptional()
+    .describe(
+      'The path and Host that backends get. The dialect reads the rewritten path, and keys cover it.',
+    ),
+  headers: headers
+    .exactOptional()
+    .describe('Header fields of calls and of answers that are changed on the way.'),
+}
+
 /** Who may make the calls of a route. */
 const callers = {
   auth: orElse(
@@ -154,6 +167,7 @@ export const routeWith = (protocols: readonly PartName[] = []) =>
         "The model servers' dialect; `auto` tells it by the path, `opaque` passes everything through unread.",
       ),
     ...pools,
+    ...onTheWay,
     timeout: duration()
       .exactOptional()
       .describe(

@@ -13,6 +13,7 @@ import { spokenStatus } from '../../protocol/grpc/status.ts'
 import { problem } from '../../protocol/problem.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import { proxyStatus } from '../http/status.ts'
+import { addedFields } from '../route/added-fields.ts'
 import type { CorsFields } from '../route/cors.ts'
 import type { Matched } from '../route/routes.ts'
 import type { HttpExchange } from './exchange.ts'
@@ -97,7 +98,7 @@ export function sendError(
   const { method, headers, notes } = exchange
   const answer = errorAnswer(fault, isGrpcCall(exchange) ? GRPC : matched?.protocol)
   const { status, body } = answer.reply
-  const cors = matched?.route.cors?.fields(notes.headers ?? headers)
+  const cors = matched && addedFields(matched.route, notes.headers ?? headers)
   if (exchange.answerText)
     exchange.answerText(
       status,

@@ -2,6 +2,7 @@
 import type { GatewayError } from '../../core/errors.ts'
 import type { Called } from '../calls/call-reporter.ts'
 import type { DoorName, HttpExchange } from '../exchange/exchange.ts'
+import { addedFields } from '../route/added-fields.ts'
 import type { CorsFields } from '../route/cors.ts'
 import type { Matched } from '../route/routes.ts'
 import type { ReadyAnswer } from './ready-answers.ts'
@@ -37,7 +38,7 @@ export function calledOf(
   return { peer, method, path: notes.path ?? '', bytesIn: length, bytesOut }
 }
 
-/** The fields for pages of other origins; undefined: the route has none. */
+/** What the route adds to its answers; undefined: nothing. */
 export function corsOf(matched: Matched | undefined, { notes }: Repeated): CorsFields | undefined {
-  return matched?.route.cors?.fields(notes.headers ?? [])
+  return matched && addedFields(matched.route, notes.headers ?? [])
 }

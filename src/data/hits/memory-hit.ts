@@ -168,7 +168,8 @@ function decided(decisions: CacheDecisions, { method, notes }: Repeated, matched
   const { path, query, host, headers, principal, identity } = notes
   if (path === undefined || query === undefined || host === undefined) return undefined
   if (headers === undefined || principal === undefined) return undefined
-  const of = { method, target: matched.target, path, query, headers, host, principal, identity }
+  const sent = matched.route.rewrite?.path(path) ?? path
+  const of = { method, target: matched.target, path: sent, query, headers, host, principal, identity }
   return decisions.of(of, matched, notes)
 }
 

@@ -27,6 +27,7 @@ import { cacheFields } from '../http/status.ts'
 import type { Forms } from '../key/forms.ts'
 import { rawDigest } from '../key/raw.ts'
 import type { VersionRules } from '../key/statements.ts'
+import { addedFields } from '../route/added-fields.ts'
 import type { CorsFields } from '../route/cors.ts'
 import type { Live, Matched } from '../route/routes.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
@@ -111,7 +112,7 @@ export function createSharedHit(parts: SharedHitParts): SharedHit {
       ageMs: ageMs(entry, wall),
       ttlMs: remainingMs(entry, wall),
     }
-    const cors = matched.route.cors?.fields(fields)
+    const cors = addedFields(matched.route, fields)
     try {
       if (exchange.answerText && !reply.trailers) sendText(exchange, reply, { outcome, wall, cors })
       else sendWhole(exchange, reply, clientFields(reply), [...cacheFields(outcome), ...(cors?.pairs ?? [])])

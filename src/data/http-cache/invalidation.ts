@@ -9,7 +9,7 @@ import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Keyer, Seed } from '../key/keyer.ts'
 import { inEachPool } from '../route/choose-pool.ts'
-import { keepable, type Router } from '../route/routes.ts'
+import { keepable, type Matched, type Router } from '../route/routes.ts'
 import { urlDigest } from './node.ts'
 import type { VariantStore } from './variant-store.ts'
 
@@ -46,13 +46,14 @@ export function createInvalidation(parts: InvalidationParts): Invalidation {
     const { host, headers, identity } = call
     const matched = route({ method: 'GET', path, host, headers, tenant: identity?.tenant })
     if (!matched?.route.cache || !keepable(matched)) return []
-    const placed = { path, query, host: call.host, target: matched.target }
+    const sent = matched.route.rewrite?.path(path) ?? path
+    const placed = { path: sent, query, host: call.host, target: matched.target }
     // Answers to POST are stored under the request body; a POST with another body does not invalidate them.
     const methods = call.method === 'POST' ? READS : [...READS, 'POST']
     const seeds = await Promise.all(
-      inEachPool(matched).flatMap((pool) =>
-        methods.map(async (method) => keyer.seed(anybodys(placed, method), pool)),
-      ),
+      inEachPool(matched)
+        .flatMap(withFallbacks)
+        .flatMap((pool) => methods.map(async (method) => keyer.seed(anybodys(placed, method), pool))),
     )
     const { ttl, jitter, staleWhileRevalidate, staleIfError } = matched.route.cache
     // A stale answer may be revalidated for as long again, and longer where it may be given.
@@ -90,11 +91,20 @@ export function anybodys({ path, query, host, target }: UrlParts, method: string
   return { method, path, query, host, target, headers: NONE, principal: '' }
 }
 
+/** Answers of fallbacks are kept under their pools. */
+function withFallbacks(matched: Matched): readonly Matched[] {
+  const { route, protocol, target } = matched
+  return [matched, ...(route.fallback ?? []).map((other) => ({ route: other, protocol, target }))]
+}
+
 const READS = ['GET', 'QUERY']
 const NONE: RawPairs = []
 
 /** The call's own path and query, and those of the same host that the answer names. */
-function pathsOf({ path, query, host }: Call, headers: RawPairs): readonly string[] {
+function pathsOf(
+  { path: sent, askedPath: path = sent, query, host }: Call,
+  headers: RawPairs,
+): readonly string[] {
   const own = `http://${host}${path}${query}`
   // Without the field, `parse` gives the call's own URL.
   const paths = new Set([path + query])

@@ -9,12 +9,14 @@ import type { HttpExchange } from '../exchange/exchange.ts'
 import { callerTimeout } from '../http/deadlines.ts'
 import { endToEnd } from '../http/headers.ts'
 import { principalOf } from '../key/meaning.ts'
+import type { Rewrite } from '../route/rewrite.ts'
 import { isOpen, type Matched } from '../route/routes.ts'
 
 /** Its signal is made on first use: a hit needs none. */
 export class ArrivedCall implements Call {
   readonly method: string
-  readonly path: string
+  path: string
+  askedPath: string | undefined = undefined
   readonly query: string
   readonly headers: RawPairs
   readonly host: string
@@ -32,7 +34,7 @@ export class ArrivedCall implements Call {
 
   constructor(
     exchange: HttpExchange,
-    target: Target,
+    { route, target }: Matched,
     { deadline, record }: { readonly deadline: number; readonly record: CallRecord | undefined },
   ) {
     const { notes } = exchange
@@ -49,6 +51,7 @@ export class ArrivedCall implements Call {
     this.deadline = deadline
     this.record = record
     this.#exchange = exchange
+    if (route.rewrite) this.#rewrite(route.rewrite)
   }
 
   get id(): string {
@@ -67,10 +70,21 @@ export class ArrivedCall implements Call {
     return this.#cancel
   }
 
-  /** Sets target and deadline once the body has named the model, which settles the route. */
-  settle(target: Target, deadline: number): void {
+  /** Sets what depends on the route once the body has named the model, which settles it. */
+  settle({ route, target }: Matched, deadline: number): void {
     this.target = target
     this.deadline = deadline
+    this.path = this.#exchange.notes.path ?? ''
+    this.askedPath = undefined
+    if (route.rewrite) this.#rewrite(route.rewrite)
+  }
+
+  #rewrite(rewrite: Rewrite): void {
+    const asked = this.path
+    const path = rewrite.path(asked) ?? asked
+    if (path === asked) return
+    this.path = path
+    this.askedPath = asked
   }
 
   abort(reason: GatewayError): void {

@@ -28,6 +28,7 @@ import { clientFields } from '../http/headers.ts'
 import { answerToQuery, checkQuery } from '../http/query.ts'
 import { serverTiming } from '../http/server-timing.ts'
 import { answerFields } from '../http/status.ts'
+import { addedFields } from '../route/added-fields.ts'
 import { isOpen, type Matched, type OpenMatched } from '../route/routes.ts'
 import { settle, settleSteps } from '../route/settle.ts'
 import type { TierMiss } from '../rows/lookup-context.ts'
@@ -160,7 +161,7 @@ class RequestHandler implements Timer, Listener<Answer> {
       const timeout = Math.min(longestTimeout(matched), timeoutOf(exchange))
       this.#timeoutMs = timeout
       if (matched.route.serverTiming) this.#record ??= new CallRecord(this.#began)
-      const call = new ArrivedCall(exchange, matched.target, {
+      const call = new ArrivedCall(exchange, matched, {
         deadline: this.#began + timeout,
         record: this.#record,
       })
@@ -194,19 +195,18 @@ class RequestHandler implements Timer, Listener<Answer> {
 
   /** The body has settled the route, whose timeout counts from the arrival of the request. */
   #settled(matched: Matched | undefined, body: WholeBody): void {
-    const { method } = this.#exchange
     const call = this.#call as ArrivedCall
     if (!matched)
       throw new GatewayError(
         'unknownRoute',
-        `no route matches ${method} ${call.path} and the model in its body`,
+        `no route matches ${this.#exchange.method} ${call.path} and the model in its body`,
       )
     this.#matched = matched
     const { authentication } = this.#exchange.notes
     const refusal = authentication && refusalOf(authentication, matched)
     if (refusal) throw refusal
     this.#timeoutMs = Math.min(matched.route.timeout, timeoutOf(this.#exchange))
-    call.settle(matched.target, this.#began + this.#timeoutMs)
+    call.settle(matched, this.#began + this.#timeoutMs)
     this.#parts.wheel.arm(this, this.#timeoutMs, this.#began)
     this.#answerCall(body)
   }
@@ -239,7 +239,7 @@ class RequestHandler implements Timer, Listener<Answer> {
     if (this.#over) return discard(reply)
     this.#answer = answer
     const common = clientFields(reply)
-    const own = this.#withTiming(this.#withCors(answerFields(answer)))
+    const own = this.#withTiming(this.#withAdded(answerFields(answer)))
     if (isWholeReply(reply)) {
       sendWhole(this.#exchange, reply, common, own)
       this.#bytesOut = reply.body.length
@@ -297,9 +297,9 @@ class RequestHandler implements Timer, Listener<Answer> {
     this.#call?.abort(fault)
   }
 
-  #withCors(own: RawPairs): RawPairs {
-    const cors = this.#matched?.route.cors
-    return cors ? [...own, ...cors.fields(fieldsOf(this.#exchange)).pairs] : own
+  #withAdded(own: RawPairs): RawPairs {
+    const added = this.#matched && addedFields(this.#matched.route, fieldsOf(this.#exchange))
+    return added ? [...own, ...added.pairs] : own
   }
 
   #withTiming(own: RawPairs): RawPairs {

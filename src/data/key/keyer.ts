@@ -89,6 +89,10 @@ function digest(call: Keyed, matched: Matched, deployment: DeploymentToken, epoc
   writer.list(headerAll(call.headers, 'origin'))
   // Answers that were kept before have what the backends said of CORS.
   if (route.cors) writer.add('cors')
+  // The same of fields that routes take away; and what a backend is told on its own account may change what it answers.
+  if (route.answerFields) writer.add('answer fields', route.answerFields.taken)
+  if (route.requestFields) writer.add('request fields', route.requestFields.text)
+  if (route.rewrite?.host !== undefined) writer.add('host', route.rewrite.host)
   writer.add(route.match.host === undefined && !route.keepsHost ? '' : call.host)
   // Where the dialect names no model, path and query decide what is requested. A name with escapes may be another name to
   // a server that does not decode them.

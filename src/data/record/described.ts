@@ -33,7 +33,7 @@ export function described(
     model: target.model,
     version: target.version,
     method: call.method,
-    path: call.path,
+    path: call.askedPath ?? call.path,
     query: withoutSecrets(call.query),
     principal: call.principal,
     headers: requestFields(call.headers, new Set(route.cache?.vary?.map(folded))),

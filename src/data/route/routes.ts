@@ -10,8 +10,10 @@ import type { Sampler } from '../../lib/sampler.ts'
 import type { Protocol } from '../../protocol/protocol.ts'
 import type { CallReporter } from '../calls/call-reporter.ts'
 import type { Cors } from './cors.ts'
+import type { FieldRules } from './field-rules.ts'
 import { glob } from './glob.ts'
 import type { PoolWeights } from './pool-weights.ts'
+import type { Rewrite } from './rewrite.ts'
 import type { RouteMirror } from './route-mirror.ts'
 
 export type RowsMode = 'auto' | 'always' | 'never'
@@ -68,6 +70,12 @@ export interface Route {
   readonly fallback?: readonly Route[] | undefined
   /** The pool that gets copies of its calls; left out: there can be none. */
   readonly mirror?: RouteMirror<Route> | undefined
+  /** The path and the Host that backends get; left out: the caller's path. */
+  readonly rewrite?: Rewrite | undefined
+  /** Changes of the fields that backends get; left out: there are none. */
+  readonly requestFields?: FieldRules | undefined
+  /** The same of the fields that callers get. */
+  readonly answerFields?: FieldRules | undefined
   /** Backends get the Host that the caller sent instead of their own. */
   readonly keepsHost?: boolean | undefined
   /** Milliseconds a caller of this route waits at most: for the whole answer, or for the head of one that streams. */
@@ -236,7 +244,9 @@ export function matchesModel({ match }: Route, model: string | undefined): boole
   return match.model === undefined || glob(match.model).test(model ?? '')
 }
 
-function dialect(route: Route, method: string, path: string): Matched | undefined {
+function dialect(route: Route, method: string, asked: string): Matched | undefined {
+  const path = route.rewrite ? route.rewrite.path(asked) : asked
+  if (path === undefined) return undefined
   for (const protocol of route.protocols) {
     const target = protocol.match(method, path)
     if (target) return { route, protocol, target }

@@ -44,6 +44,8 @@ export interface Explanation {
   readonly version?: string
   /** The pool that gets copies of such calls, where they go to a backend, and of what share; absent: none does. */
   readonly mirror?: { readonly pool: string; readonly share: number }
+  /** What the backend gets instead of the caller's; absent: the route rewrites nothing. */
+  readonly sent?: { readonly path: string; readonly host?: string }
   readonly cacheable: boolean
   /** Why the call is not cacheable; absent if it is. */
   readonly reason?: string
@@ -93,10 +95,11 @@ export async function calledBy(
   if (refusal) throw refusal
   const foreign = auth?.foreign(NOWHERE)
   const known = auth && identity && callIdentity(pairs, matched, { auth, identity, foreign })
+  const sent = matched.route.rewrite?.path(path) ?? path
   const call = {
     id: 'explain',
     method,
-    path,
+    path: sent,
     query,
     host,
     headers: pairs,
@@ -124,6 +127,7 @@ export async function explain(parts: ExplainParts, call: Call, asked: Matched): 
     protocol: protocol.name,
     verb: target.verb,
     ...mirrorOf(route),
+    ...sentOf(call, route),
     ...(target.model === undefined ? {} : { model: target.model }),
     ...(target.version === undefined ? {} : { version: target.version }),
   }
@@ -158,6 +162,12 @@ export async function explain(parts: ExplainParts, call: Call, asked: Matched): 
     ...(rows ? { rows, rowCount: plan.rows?.length ?? 0 } : {}),
     ...(whole ? { kept: whole } : {}),
   }
+}
+
+function sentOf({ path }: Call, { rewrite }: Route): Pick<Explanation, 'sent'> {
+  if (!rewrite) return {}
+  const { host } = rewrite
+  return { sent: { path, ...(host !== undefined && { host }) } }
 }
 
 function mirrorOf({ mirror, pool }: Route): Pick<Explanation, 'mirror'> {

@@ -89,12 +89,13 @@ export function createModelList({ members, ask, outgoing, forward, clock }: Mode
     listing: Listing,
   ): KeptList['list'] {
     const { pool } = route
-    const host = route.keepsHost ? call.host : undefined
+    const host = route.rewrite?.host ?? (route.keepsHost ? call.host : undefined)
     const key = keyOf(call, backend, route)
     const known = kept.get(key)
     const askedAt = clock.now()
     if (known && askedAt - known.askedAt < FRESH_MS) return known.list
-    const headers = requestHeaders(outgoing(call), [])
+    const own = requestHeaders(outgoing(call), [])
+    const headers = route.requestFields?.applied(own) ?? own
     const question = { target: listing.path, headers, host, timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES }
     const asking: KeptList = {
       askedAt,
@@ -113,11 +114,25 @@ export function createModelList({ members, ask, outgoing, forward, clock }: Mode
 }
 
 /** What a list depends on: its backend, and what a backend may go by that is asked for it. */
-function keyOf(call: Call, { id, generation }: Backend, { pool, keepsHost, cache }: Route): string {
+function keyOf(
+  call: Call,
+  { id, generation }: Backend,
+  { pool, keepsHost, cache, rewrite, requestFields }: Route,
+): string {
   const { principal, headers } = call
   const { choosing } = meaningOf(headers)
   const varying = cache?.vary?.map((name) => headerAll(headers, name))
-  return JSON.stringify([pool, id, generation, principal, keepsHost && call.host, choosing, varying])
+  return JSON.stringify([
+    pool,
+    id,
+    generation,
+    principal,
+    keepsHost && call.host,
+    choosing,
+    varying,
+    rewrite?.host,
+    requestFields?.text,
+  ])
 }
 
 /** Each model once, as the first server tells of it. */

@@ -23,6 +23,7 @@ import type { SharedDeadline } from '../flight/shared-deadline.ts'
 import { remainingDeadline } from '../http/deadlines.ts'
 import { takeReport, withLoadWish } from '../http/orca.ts'
 import { EventCounter, type StreamMeter } from '../measure/stream-meter.ts'
+import type { Route } from '../route/routes.ts'
 import type { AttemptResult, UpstreamRequest } from './upstream-call.ts'
 
 export interface AttemptParts {
@@ -40,9 +41,8 @@ export interface AttemptContext {
   readonly startedAt: number
   /** Until when the backend has the call. */
   readonly until: SharedDeadline
-  readonly idleTimeoutMs?: number | undefined
-  /** The backend gets the caller's Host. */
-  readonly keepsHost: boolean
+  /** Which Host and fields the backend gets. */
+  readonly route: Pick<Route, 'keepsHost' | 'rewrite' | 'requestFields' | 'idleTimeout'>
   /** The dialect in which the answer is judged. */
   readonly protocol: Pick<Protocol, 'verdict' | 'isStream'>
 }
@@ -84,7 +84,7 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
 
   constructor(parts: AttemptParts, call: Call, request: UpstreamRequest, at: AttemptContext) {
     super()
-    const { pool, permit, startedAt, idleTimeoutMs, keepsHost } = at
+    const { pool, permit, startedAt, route } = at
     this.#parts = parts
     this.#protocol = at.protocol
     this.#pool = pool
@@ -101,19 +101,20 @@ export class Attempt extends Deferred<AttemptResult> implements BackendRequest, 
     this.url = addressOf(permit.backend, at.transport) ?? mainAddress(permit.backend)
     this.method = request.as?.method ?? upstreamMethod(call)
     this.target = request.as?.target ?? call.path + call.query
-    const headers = remainingDeadline(request.headers, { leftMs: left, spentMs: began - startedAt })
+    const fields = route.requestFields?.applied(request.headers) ?? request.headers
+    const headers = remainingDeadline(fields, { leftMs: left, spentMs: began - startedAt })
     this.#loads = pool.answerLoads
     const wished = this.#loads ? withLoadWish(headers) : headers
     this.headers =
       call.record?.trace && this.#record ? traced(wished, call.record.trace, this.#record) : wished
     this.requestId = call.id
-    this.host = keepsHost && call.host !== '' ? call.host : undefined
+    this.host = route.rewrite?.host ?? (route.keepsHost === true && call.host !== '' ? call.host : undefined)
     this.body = request.body
     this.isUpgrade = call.isUpgrade === true
     this.contentLength = request.contentLength
     this.signal = request.signal
     this.headTimeoutMs = left
-    this.idleTimeoutMs = idleTimeoutMs
+    this.idleTimeoutMs = route.idleTimeout
   }
 
   sent(): void {

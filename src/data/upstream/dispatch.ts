@@ -14,6 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Transport } from '../../core/backend.ts'
 import { type Call, isWhole } from '../../core/call.ts'
 import { GatewayError } from '../../core/errors.ts'
+import type { Reply } from '../../core/reply.ts'
 import { type Charge, EVERYBODY, type TenantShare } from '../../core/tenant-share.ts'
 import { Cancel, type Signal } from '../../lib/cancel.ts'
 import { type Awaitable, Deferred, type Listener, subscribe } from '../../lib/deferred.ts'
@@ -184,8 +185,7 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
       permit,
       startedAt: this.#startedAt,
       until: this.#until,
-      idleTimeoutMs: this.#matched.route.idleTimeout,
-      keepsHost: this.#matched.route.keepsHost === true,
+      route: this.#matched.route,
       protocol: this.#matched.protocol,
     }).start()
   }
@@ -220,7 +220,10 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
 
   override settle(value: UpstreamResponse): void {
     this.#over()
-    super.settle(this.#matched.route.cors ? { ...value, reply: withoutCors(value.reply) } : value)
+    const { cors, answerFields } = this.#matched.route
+    super.settle(
+      cors || answerFields ? { ...value, reply: withoutReplaced(value.reply, this.#matched) } : value,
+    )
   }
 
   override fail(error: unknown): void {
@@ -275,6 +278,15 @@ class DispatchedCall extends Deferred<UpstreamResponse> implements PermitRequest
     const median = this.#pool.serviceMs(0.5) ?? 0
     return this.#parts.clock.now() + median < this.#until.deadline && !this.signal.aborted
   }
+}
+
+/** The answer without the fields that the gateway speaks for. */
+function withoutReplaced(reply: Reply, { route: { cors, answerFields } }: Matched): Reply {
+  const own = cors ? withoutCors(reply) : reply
+  const headers = answerFields?.without(own.headers) ?? own.headers
+  if (headers === own.headers) return own
+  const { notes: _, ...rest } = own
+  return { ...rest, headers }
 }
 
 /** The first result that is a good answer, with its index; where none is, the last one. Releases the loser. */

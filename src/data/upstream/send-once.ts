@@ -42,8 +42,7 @@ export function createSendOnce(parts: SendOnceParts): Dispatch {
       permit,
       startedAt: permit.since,
       until: call,
-      idleTimeoutMs: route.idleTimeout,
-      keepsHost: route.keepsHost === true,
+      route,
       protocol,
     })
     return answered(attempt.start())

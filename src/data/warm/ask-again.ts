@@ -97,6 +97,7 @@ export class AskAgain {
     const settled = found && isOpen(found) ? settle(found, call.body as Uint8Array) : found
     if (!settled || settled.route.name !== target.route) return 'route'
     call.headers = requestFields(headers, route.fields)
+    call.path = settled.route.rewrite?.path(path) ?? path
     if (isAsked(settled)) {
       if (!known) return 'credentials'
       if (refusalOf(known, settled)) return 'tenant'

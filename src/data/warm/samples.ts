@@ -72,9 +72,9 @@ export class Samples {
     if (!sample || !isWhole(body) || body instanceof Chunks) return
     const headers = this.#fieldsOf(call.headers)
     if (!headers || withoutSecrets(call.query) !== call.query) return
-    const { method, path, query, host, principal, identity, target } = call
+    const { method, path: sent, askedPath: path = sent, query, host, principal, identity, target } = call
     const kept = { method, path, query, host, headers, principal }
-    const again = this.#parts.keyer.seed({ ...kept, target, identity }, matched)
+    const again = this.#parts.keyer.seed({ ...kept, path: sent, target, identity }, matched)
     if (again instanceof Promise || again.digest !== seed.digest) return
     const id = idOf(kept, matched, body)
     sample.note({
