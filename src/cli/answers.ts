@@ -101,6 +101,22 @@ const Route = z.looseObject({
   mirror: z.exactOptional(Mirror),
 })
 
+const Warming = z.looseObject({
+  id: z.string(),
+  route: z.string(),
+  state: z.string(),
+  said: z.string(),
+  progress: z.looseObject({
+    done: z.number(),
+    total: z.exactOptional(z.number()),
+    stored: z.number(),
+    present: z.number(),
+    failed: z.number(),
+    rate: z.number(),
+    paused: z.exactOptional(z.string()),
+  }),
+})
+
 const Counts = z.record(z.string(), z.number())
 
 const Tenant = z.looseObject({
@@ -120,6 +136,7 @@ export type LeaseReply = z.output<typeof Lease>
 export type ScaleRow = z.output<typeof Scale>
 export type ExplainAnswer = z.output<typeof Explanation>
 export type RouteRow = z.output<typeof Route>
+export type WarmingRow = z.output<typeof Warming>
 export type TenantRow = z.output<typeof Tenant>
 
 export const readPool = reader(Pool)
@@ -132,6 +149,8 @@ export const readScale = reader(Scale)
 export const readScales = reader(z.looseObject({ pools: z.array(Scale) }))
 export const readRoute = reader(Route)
 export const readRoutes = reader(z.looseObject({ routes: z.array(Route) }))
+export const readWarming = reader(Warming)
+export const readWarmFeeding = reader(z.looseObject({ accepted: z.number(), warming: Warming }))
 export const readTenant = reader(Tenant)
 export const readTenants = reader(z.looseObject({ tenants: z.array(Tenant), unidentified: Counts }))
 export const readExplanation = reader(Explanation)

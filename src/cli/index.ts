@@ -25,6 +25,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   explain: async () => (await import('./explain.ts')).explainCommand(),
   backends: async () => (await import('./backends.ts')).backendsCommand(),
   routes: async () => (await import('./routes.ts')).routesCommand(),
+  warm: async () => (await import('./warm/warm.ts')).warmCommand(),
   purge: async () => (await import('./purge.ts')).purgeCommand(),
   keys: async () => (await import('./keys.ts')).keysCommand(),
   logs: async () => (await import('./logs.ts')).logsCommand(),

@@ -70,8 +70,6 @@ export type WarmResult =
       readonly reason?: string | undefined
       /** Trying once more may succeed. */
       readonly isPassing?: boolean
-      /** Its answer differs from the one that `compareWith` has kept; left out: it was not compared. */
-      readonly differs?: boolean | undefined
     }
   | { readonly skipped: WarmSkip }
 

@@ -79,12 +79,15 @@ export class ReplayedArrivals implements Arrivals {
   }
 }
 
-/** What a line is read into. */
-interface Line {
+/** What a line of the log says of a call. */
+export interface LoggedLine {
   readonly time: string
   readonly method: string
   readonly path: string
   readonly query?: string
+  readonly route?: string
+  /** The caller in keys. */
+  readonly principal?: string
   readonly request: {
     readonly headers: readonly { readonly name: string; readonly value: string }[]
     readonly encoding: 'utf8' | 'base64'
@@ -109,12 +112,12 @@ async function* loggedCalls({ files, speed }: ReplayPlan, headers: RawPairs): As
 }
 
 /** A line of the log; undefined: it is none. */
-export function parseLogged(text: string): Line | undefined {
+export function parseLogged(text: string): LoggedLine | undefined {
   try {
-    const line = JSON.parse(text) as Partial<Line> | null
+    const line = JSON.parse(text) as Partial<LoggedLine> | null
     const { time, method, path, request } = line ?? {}
     const isCall = typeof method === 'string' && typeof path === 'string' && typeof request?.body === 'string'
-    return isCall && !Number.isNaN(Date.parse(time ?? '')) ? (line as Line) : undefined
+    return isCall && !Number.isNaN(Date.parse(time ?? '')) ? (line as LoggedLine) : undefined
   } catch {
     return undefined
   }
@@ -137,7 +140,7 @@ export async function spanOf(files: readonly string[]): Promise<LogSpan> {
 }
 
 /** Given fields take the place of logged ones of the same name. Equal lists of fields become one list. */
-function questionOf(line: Line, given: RawPairs, lists: Map<string, RawPairs>): Question {
+function questionOf(line: LoggedLine, given: RawPairs, lists: Map<string, RawPairs>): Question {
   const { headers: logged, encoding, body } = line.request
   const names = new Set(given.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase()))
   const kept = logged.filter(({ name }) => !names.has(name.toLowerCase()))

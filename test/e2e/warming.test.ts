@@ -1,8 +1,11 @@
 /** Warming over a gateway of two workers and a split of two stub pools: from the sample of a route, and with calls that are sent. */
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { eventually } from '../support/eventually.ts'
-import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { type RunningGateway, runInfergate, startGateway } from '../support/gateway.ts'
 import { MEMORY, PREDICT, settings, TWO } from '../support/settings.ts'
 
 let backends: readonly ScriptedBackend[] = []
@@ -185,4 +188,49 @@ it('refuses what it cannot warm, with a reason', async () => {
   await gateway.ask(`/api/v1/warm/${id}`, { method: 'DELETE' })
   expect((await over(id)).state).toBe('stopped')
   expect((await feed(id, [])).status).toBe(400)
+})
+
+it('is done from the shell: the sample, and a log that goes on where it was stopped', async () => {
+  const bodies = inputs(next)
+  await askAll(bodies)
+  const run = (...more: string[]) =>
+    runInfergate(['warm', 'ranker', '--admin', gateway.admin, '--rate', '5k/s', ...more])
+  const sampled = await run('--pool', 'v2')
+  expect(sampled).toMatchObject({ code: 0 })
+  expect(sampled.stdout).toBe(
+    'looked at 20 calls in the pool v2, asked for 20: 20 stored, 0 were there already\n',
+  )
+  const folder = mkdtempSync(join(tmpdir(), 'infergate-warm-'))
+  const line = (body: unknown, route = 'ranker') =>
+    JSON.stringify({
+      time: '2026-12-01T00:00:00Z',
+      route,
+      method: 'POST',
+      path: PREDICT,
+      query: '',
+      principal: '',
+      request: {
+        headers: [{ name: 'content-type', value: 'application/json' }],
+        encoding: 'utf8',
+        body: JSON.stringify(body),
+      },
+    })
+  const others = inputs(next + 500)
+  const often = others.at(-1)
+  const lines = [...others, often, ...bodies].map((body) => line(body))
+  writeFileSync(join(folder, 'a.jsonl'), `${lines.join('\n')}\nno line\n${line(bodies[0], 'other')}\n`)
+  const state = join(folder, 'state')
+  const before = predictions(1)
+  const logged = await run(folder, '--pool', 'v2', '--state', state)
+  expect(logged.stdout).toBe(
+    'looked at 40 calls in the pool v2, asked for 20: 20 stored, 20 were there already\n',
+  )
+  // What is asked most comes first.
+  const [first] = (backends[1]?.asked ?? []).filter(({ path }) => path === PREDICT).slice(before)
+  expect(JSON.parse(`${first?.body}`)).toEqual(often)
+  const again = await run(folder, '--pool', 'v2', '--state', state)
+  expect(again.stdout).toBe('looked at 0 calls in the pool v2, asked for 0: 0 stored, 0 were there already\n')
+  const wrong = await run('--rate', 'fast')
+  expect(wrong.code).toBe(1)
+  expect(wrong.stderr).toContain('expected a rate above zero')
 })

@@ -8,6 +8,8 @@ export interface DeployingServer {
   version: number
   /** What it is: a model may be replaced without being told. */
   content: number
+  /** The predictions it was asked for: `content path instances`. */
+  readonly asked: string[]
   close(): Promise<void>
 }
 
@@ -23,6 +25,7 @@ export async function startDeploying(): Promise<DeployingServer> {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
+      server.asked.push(`${server.content} ${request.url} ${Buffer.concat(chunks).toString()}`)
       const { instances } = JSON.parse(Buffer.concat(chunks).toString()) as { instances: unknown[] }
       json(200, { predictions: instances.map((instance) => `${server.content}/${String(instance)}`) })
     })
@@ -32,6 +35,7 @@ export async function startDeploying(): Promise<DeployingServer> {
     url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,
     version: 1,
     content: 1,
+    asked: [],
     close: () => {
       http.closeAllConnections()
       return new Promise((resolve) => http.close(() => resolve()))

@@ -59,8 +59,7 @@ export async function openDataPlanes(parts: DataPlanesParts): Promise<DataPlanes
   eventLoopLag.start()
   const stalled = (now: number) => eventLoopLag.total(now)
   const customParts = parts.parts?.parts ?? {}
-  const { memory } = share
-  const inThread = { clock, log, observer: metrics, memory, stalled, tls, customParts }
+  const inThread = { clock, log, observer: metrics, memory: share.memory, stalled, tls, customParts }
   const cache = await openCache(settings, inThread)
   return new DataPlanes({ ...parts, customParts, shared, share, cache, eventLoopLag })
 }

@@ -1,8 +1,5 @@
 /** From the options of `infergate bench` to a load test: reads files, asks the server what the model takes, and refuses what does not go together. */
-import { statSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
 import { isIPv4, isIPv6 } from 'node:net'
-import { join } from 'node:path'
 import { requirePackages } from '../../lib/optional-packages.ts'
 import type { ClientTls } from '../../lib/tls/material.ts'
 import { describeInputs, firstModel, UnreachableError } from '../../load-test/describe.ts'
@@ -19,6 +16,7 @@ import type { PhasePlan } from '../../load-test/messages.ts'
 import { flat, type Profile } from '../../load-test/profile.ts'
 import { spanOf } from '../../load-test/replay.ts'
 import type { Spacing } from '../../load-test/schedule.ts'
+import { logFiles } from '../log-files.ts'
 import { UserError } from '../user-error.ts'
 import { headersFrom, textOf } from './headers.ts'
 
@@ -175,21 +173,10 @@ async function replayPlan(
   speed: number,
   limitMs = Number.POSITIVE_INFINITY,
 ): Promise<PhasePlan> {
-  const files = await filesIn(path)
+  const files = await logFiles(path, `replay:${path}`)
   const { calls, ms } = await spanOf(files)
   if (calls === 0) throw new UserError(`replay:${path} has no line of a prediction log with "format: jsonl"`)
   return { kind: 'replay', files, speed, durationMs: Math.min(limitMs, ms / speed), limitMs }
-}
-
-async function filesIn(path: string): Promise<string[]> {
-  try {
-    if (!statSync(path).isDirectory()) return [path]
-    const names = (await readdir(path)).filter((name) => /^[^.].*\.jsonl$/.test(name))
-    if (names.length > 0) return names.sort().map((name) => join(path, name))
-  } catch (error) {
-    throw new UserError(`cannot read replay:${path}: ${(error as Error).message}`)
-  }
-  throw new UserError(`replay:${path} has no .jsonl file`)
 }
 
 interface Known {

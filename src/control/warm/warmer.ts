@@ -40,7 +40,7 @@ export interface WarmCoverage {
   /** The same by how often they are asked. */
   readonly weight: number
   readonly presentWeight: number
-  /** Backend milliseconds that the missing ones would take, as far as they are known. */
+  /** Calls that cannot be asked there, by reason. */
   readonly skipped: Readonly<Record<string, number>>
 }
 
