@@ -2,6 +2,8 @@
 import type { Settings } from '../config/schema.ts'
 import type { AdminParts, RouteTraffic } from '../control/admin/contract.ts'
 import type { Registry } from '../control/registry/registry.ts'
+import type { Rollouts } from '../control/rollout/rollouts.ts'
+import { GatewayError } from '../core/errors.ts'
 import { parseDigest } from '../core/key.ts'
 import { noMirrorTotals } from '../core/mirror.ts'
 import { EVERYTHING, namesOfPurge } from '../data/key/epoch-names.ts'
@@ -30,6 +32,7 @@ interface Around {
   readonly weights: Pick<RouteWeights, 'list' | 'change'>
   readonly mirrors: Pick<RouteMirrors, 'of' | 'check' | 'change'>
   readonly warming: GatewayWarming
+  readonly rollouts: Rollouts
 }
 
 /** A worker that does not confirm a purge within this time hangs, and the purge is answered with an error. */
@@ -38,7 +41,7 @@ const PURGE_MS = 5_000
 const WRITE_MS = 250
 
 export function adminParts(around: Around): AdminParts {
-  const { data, metrics, ready, scaling, weights, mirrors, registry, settings } = around
+  const { data, metrics, ready, scaling, weights, mirrors, rollouts, registry, settings } = around
   const tenants = () => Object.keys(settings().tenants ?? {})
   return {
     ready,
@@ -74,8 +77,12 @@ export function adminParts(around: Around): AdminParts {
       if (how === 'check') mirrors.check(route, patch)
       else mirrors.change(route, patch)
     },
-    weigh: (route, given) => weights.change(route, given),
     warmings: around.warming.warmings,
+    weigh(route, given) {
+      if (rollouts.isMoving(route)) throw new GatewayError('badRequest', heldBy(route))
+      return weights.change(route, given)
+    },
+    rollouts,
     calls: (query, options) => data.calls.history.list(query, options),
     followCalls(follow) {
       data.calls.onCall = follow
@@ -98,6 +105,10 @@ function withMirrorOf(traffic: RouteTraffic, { mirrors, data }: Around): RouteTr
 }
 
 const NOTHING_COPIED = noMirrorTotals('', '')
+
+function heldBy(route: string): string {
+  return `a rollout moves the weights of "${route}": pause does not free them; take it back first, by infergate rollout back ${route}`
+}
 
 /** What became unreachable, and whether the other gateways have been informed. */
 async function purged(data: DataPlanes, names: readonly string[]) {

@@ -6,6 +6,7 @@ import type { Health } from '../control/health/health.ts'
 import type { LoadWatch } from '../control/load/load-watch.ts'
 import { Registry, type RegistryOptions } from '../control/registry/registry.ts'
 import type { Shared } from '../control/registry/shared.ts'
+import type { Rollouts } from '../control/rollout/rollouts.ts'
 import type { SharedScaleGroup } from '../control/scale/scale-group.ts'
 import type { Log } from '../core/log.ts'
 import type { Metrics } from '../obs/metrics.ts'
@@ -37,9 +38,16 @@ export interface GatewayParts {
   readonly weights: RouteWeights
   readonly mirrors: RouteMirrors
   readonly warming: GatewayWarming
+  readonly rollouts: Rollouts
   readonly scaleGroup: SharedScaleGroup | undefined
   readonly ejections: Ejections
 }
+
+/** What the admin API is about. */
+export type AdminSources = Pick<
+  GatewayParts,
+  'registry' | 'data' | 'scaling' | 'weights' | 'mirrors' | 'warming' | 'rollouts'
+>
 
 interface RegistryParts extends Pick<RegistryOptions, 'clock' | 'log' | 'random'> {
   readonly data: Pick<DataPlanes, 'inflight'>
@@ -93,6 +101,7 @@ function stopListening(parts: GatewayParts): void {
   parts.shared?.stop()
   parts.discovery.stop()
   parts.credentials.stop()
+  parts.rollouts.close()
   parts.scaling.close()
   parts.scaleGroup?.close()
 }

@@ -27,6 +27,7 @@ import { EmbeddedModels } from './embedded-models.ts'
 import { secureScalers } from './emitters.ts'
 import { measureGateway, measureReloads, type Problems } from './gateway-metrics.ts'
 import {
+  type AdminSources,
   closeParts,
   createRegistry,
   type GatewayParts,
@@ -40,6 +41,7 @@ import { createScaleGroup, createShared, createSharedLimits, openPeers } from '.
 import { measurePools } from './pool-metrics.ts'
 import { type InheritedSockets, workerCount } from './ports.ts'
 import { createProbing, startProbing } from './probing.ts'
+import { createRollouts } from './rollout/rollouts.ts'
 import { RouteMirrors } from './route-mirrors.ts'
 import { RouteWeights } from './route-weights.ts'
 import { Scaling } from './scaling.ts'
@@ -158,6 +160,7 @@ export class Gateway {
     await parts.models.start(settings)
     await parts.scaling.follow(settings)
     parts.scaleGroup?.start()
+    parts.rollouts.start()
     const pools = poolDeclarations(settings).map(({ name }) => name)
     log.info('gateway.listening', { data: at, admin, workers: data.workers, pools })
     return { data: at, admin }
@@ -266,13 +269,9 @@ export class Gateway {
     const models = this.#models()
     const scaleGroup = store && createScaleGroup(store, { clock, log })
     const seen = { registry, data, clock, log, random, tls: this.#tls, metrics: this.metrics }
-    const scaling = new Scaling({
-      ...seen,
-      processes: models.processes,
-      isTierDown: () => data.isTierDown(),
-      group: scaleGroup ?? ALONE,
-      customParts,
-    })
+    const led = { ...seen, group: scaleGroup ?? ALONE }
+    const isTierDown = () => data.isTierDown()
+    const scaling = new Scaling({ ...led, processes: models.processes, isTierDown, customParts })
     const probe = createProbe(this.#rules)
     const credentials = new GatewayCredentials({ clock, log, random, data, admin: this.#callers })
     measurePools(seen, settings)
@@ -292,17 +291,17 @@ export class Gateway {
     const weights = new RouteWeights({ settings: this.#settings, metrics: this.metrics, data })
     const mirrors = new RouteMirrors({ settings: this.#settings, data })
     const warming = createGatewayWarming({ ...seen, settings, role: () => scaleGroup?.role() })
-    const admin = this.#admin({ registry, data, scaling, weights, mirrors, warming })
+    const traffic = { scaling, weights, mirrors, warming }
+    const rollouts = createRollouts({ ...led, ...traffic, settings, store })
+    const admin = this.#admin({ registry, data, ...traffic, rollouts })
     const discovery = new Discovery({ registry, clock, log, random, customParts })
     const sharedLimits = createSharedLimits({ ...seen, settings: this.#options.settings })
     const ejections = new Ejections({ ...seen, publish: (event) => admin.backendChanged(event) })
     const kept = { registry, health, loads, versions, discovery, credentials, models, scaleGroup, shared }
-    return { data, admin, scaling, weights, mirrors, warming, sharedLimits, ejections, ...kept }
+    return { data, admin, ...traffic, rollouts, sharedLimits, ejections, ...kept }
   }
 
-  #admin(
-    parts: Pick<GatewayParts, 'registry' | 'data' | 'scaling' | 'weights' | 'mirrors' | 'warming'>,
-  ): AdminServer {
+  #admin(parts: AdminSources): AdminServer {
     return new AdminServer({
       clock: this.#clock,
       log: this.#options.log,

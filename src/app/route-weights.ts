@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { isTooSmall, MIN_WEIGHT } from '../config/schema/traffic.ts'
 import type { RouteSettings, Settings } from '../config/schema.ts'
 import type { RouteTraffic } from '../control/admin/contract.ts'
+import type { Split } from '../control/rollout/commands.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Weights } from '../data/route/pool-weights.ts'
 import type { Metrics } from '../obs/metrics.ts'
@@ -79,6 +80,15 @@ export class RouteWeights {
     this.#changed.set(name, { weights, written: split })
     this.#data.weigh({ route: name, weights })
     return this.#describe(route)
+  }
+
+  /** The split of a route with the weights in force; undefined: it has none. */
+  split(name: string): Split | undefined {
+    const route = this.#find(name)
+    if (!route?.split) return undefined
+    const weights = this.#weightsOf(route)
+    const pools = route.split.map(({ pool, weight }) => ({ pool, weight: weights[pool] ?? weight }))
+    return { pools, written: JSON.stringify(route.split) }
   }
 
   #find(name: string): RouteSettings | undefined {

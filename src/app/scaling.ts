@@ -4,7 +4,13 @@ import type { ModelProcesses } from '../control/processes.ts'
 import type { Registry } from '../control/registry/registry.ts'
 import { SCALE_DEFAULTS, type ScaleOptions } from '../control/scale/demand.ts'
 import { describeScale, type ScaleDescription } from '../control/scale/describe.ts'
-import { type PoolSample, type ScaledPool, type ScaleGroup, Scaler } from '../control/scale/scaler.ts'
+import {
+  type Announced,
+  type PoolSample,
+  type ScaledPool,
+  type ScaleGroup,
+  Scaler,
+} from '../control/scale/scaler.ts'
 import type { Emitter, ScaleSignal } from '../control/scale/signal.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -81,6 +87,16 @@ export class Scaling {
 
   cacheLost(kind: 'flush' | 'deployment', pool?: string): void {
     this.#scaler.cacheLost(kind, pool)
+  }
+
+  /** Misses that are about to be sent to a pool; undefined: none are announced any more. */
+  expect(pool: string, announced: Announced | undefined): void {
+    this.#scaler.expect(pool, announced)
+  }
+
+  /** Replicas of a pool for so many misses a second; undefined: unknown. */
+  replicasFor(pool: string, perSecond: number): number | undefined {
+    return this.#scaler.replicasFor(pool, perSecond)
   }
 
   close(): void {

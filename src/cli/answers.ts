@@ -117,6 +117,20 @@ const Warming = z.looseObject({
   }),
 })
 
+const Said = z.looseObject({ at: z.string(), sentence: z.string() })
+
+const Rollout = z.looseObject({
+  route: z.string(),
+  from: z.string(),
+  to: z.string(),
+  phase: z.string(),
+  isOver: z.boolean(),
+  isPaused: z.boolean(),
+  sharePercent: z.number(),
+  sentence: z.string(),
+  history: z.array(Said),
+})
+
 const Counts = z.record(z.string(), z.number())
 
 const Tenant = z.looseObject({
@@ -137,6 +151,7 @@ export type ScaleRow = z.output<typeof Scale>
 export type ExplainAnswer = z.output<typeof Explanation>
 export type RouteRow = z.output<typeof Route>
 export type WarmingRow = z.output<typeof Warming>
+export type RolloutRow = z.output<typeof Rollout>
 export type TenantRow = z.output<typeof Tenant>
 
 export const readPool = reader(Pool)
@@ -151,6 +166,9 @@ export const readRoute = reader(Route)
 export const readRoutes = reader(z.looseObject({ routes: z.array(Route) }))
 export const readWarming = reader(Warming)
 export const readWarmFeeding = reader(z.looseObject({ accepted: z.number(), warming: Warming }))
+export const readRollout = reader(Rollout)
+export const readRollouts = reader(z.looseObject({ rollouts: z.array(Rollout) }))
+export const readDryRun = reader(z.looseObject({ from: z.string(), sentences: z.array(z.string()) }))
 export const readTenant = reader(Tenant)
 export const readTenants = reader(z.looseObject({ tenants: z.array(Tenant), unidentified: Counts }))
 export const readExplanation = reader(Explanation)

@@ -26,6 +26,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   backends: async () => (await import('./backends.ts')).backendsCommand(),
   routes: async () => (await import('./routes.ts')).routesCommand(),
   warm: async () => (await import('./warm/warm.ts')).warmCommand(),
+  rollout: async () => (await import('./rollout.ts')).rolloutCommand(),
   purge: async () => (await import('./purge.ts')).purgeCommand(),
   keys: async () => (await import('./keys.ts')).keysCommand(),
   logs: async () => (await import('./logs.ts')).logsCommand(),

@@ -128,3 +128,36 @@ export interface DeploymentView {
   /** Other gateways know it as well. */
   readonly shared: boolean
 }
+
+/** `rollout`: calls of a route that are moved from one pool to another. */
+export interface RolloutView {
+  readonly route: string
+  readonly from: string
+  readonly to: string
+  /** `measuring`, `warming`, `comparing`, `moving`, `done` or `back`. */
+  readonly phase: string
+  readonly isOver: boolean
+  readonly isPaused: boolean
+  /** Of the calls of both pools, what the new one has. */
+  readonly sharePercent: number
+  /** Where it is going. */
+  readonly nextPercent?: number
+  readonly steps: readonly number[]
+  /** Calls of the new pool in this step, and how many it needs. */
+  readonly sampled: number
+  readonly sample: number
+  /** Answers of both pools that were compared in this step, and those that differ. */
+  readonly compared: number
+  readonly differed: number
+  /** Hits as a part of what they were. */
+  readonly hits?: number
+  readonly failures: {
+    readonly old: { readonly calls: number; readonly bad: number }
+    readonly new: { readonly calls: number; readonly bad: number }
+  }
+  /** Why it went back: errors, latency, differences, samples, backends, settings or operator. */
+  readonly reason?: string
+  readonly startedAt: string
+  readonly sentence: string
+  readonly history: readonly { readonly at: string; readonly sentence: string }[]
+}

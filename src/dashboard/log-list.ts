@@ -13,7 +13,7 @@ export function isNotable({ event, level }: LogLineView): boolean {
 }
 
 const NEWS =
-  /^(admin\.write|backend\.(health|registered|gone|removing|ejected|returned)|config\.|deployment|discovery|gateway\.|limits\.|model\.|scale\.changed|shared\.|store\.|tier\.|tls\.|worker\.)/
+  /^(admin\.write|backend\.(health|registered|gone|removing|ejected|returned)|config\.|deployment|discovery|gateway\.|limits\.|model\.|rollout\.|scale\.changed|shared\.|store\.|tier\.|tls\.|worker\.)/
 
 export class LogList {
   readonly element: HTMLElement

@@ -7,6 +7,7 @@ import type {
   FaultView,
   GatewayView,
   ModelView,
+  RolloutView,
   StatsView,
   TrafficView,
 } from '../core/live.ts'
@@ -36,6 +37,7 @@ export class Store {
   readonly models = new Map<string, ModelView>()
   readonly deployments = new Map<string, DeploymentView>()
   readonly scales = new Map<string, ShownScale>()
+  readonly rollouts = new Map<string, RolloutView>()
   /** Of each scaled pool, by time: the wanted replicas, those that are ready, and the misses a second. */
   readonly scaleHistory = new Map<string, { at: number; desired: number; ready: number; misses: number }[]>()
   readonly tenants = new Map<string, ShownTenant>()
@@ -55,6 +57,7 @@ export class Store {
       this.models,
       this.deployments,
       this.scales,
+      this.rollouts,
       this.tenants,
       this.faults,
     ])
@@ -120,6 +123,7 @@ export class Store {
     },
     deployment: (data: DeploymentView) => void this.deployments.set(`${data.pool} ${data.model}`, data),
     scale: (data: ShownScale) => void this.scales.set(data.pool, data),
+    rollout: (data: RolloutView) => void this.rollouts.set(data.route, data),
     tenant: (data: ShownTenant) => {
       this.tenants.set(data.tenant, data)
       const calls = Object.values(data.calls).reduce((sum, count) => sum + count, 0)
@@ -143,6 +147,7 @@ export class Store {
         model: this.models,
         deployment: this.deployments,
         scale: this.scales,
+        rollout: this.rollouts,
         tenant: this.tenants,
         fault: this.faults,
       }

@@ -3,6 +3,7 @@ import { badge, el, panel, setChildren, setText } from './dom.ts'
 import { count, duration, percent, rate } from './format.ts'
 import { isNotable, LogList } from './log-list.ts'
 import { Plot, type PlotOptions } from './plot.ts'
+import { RolloutPanel } from './rollouts.ts'
 import { backendsOf, kindOfState } from './states.ts'
 import type { Moment, Store } from './store.ts'
 import { DataTable } from './table.ts'
@@ -139,6 +140,7 @@ export class OverviewView implements View {
       },
     ],
   })
+  readonly #rollouts = new RolloutPanel()
   readonly #log = new LogList(12, 'Nothing notable has happened.')
 
   constructor() {
@@ -146,6 +148,7 @@ export class OverviewView implements View {
       'div',
       {},
       this.#reasons,
+      this.#rollouts.element,
       el('div', { class: 'tiles' }, ...Object.values(this.#tiles).map(({ element }) => element)),
       el('div', { class: 'plots' }, ...this.#plots.map(({ plot }) => plot.element)),
       el('div', { class: 'halves' }, panel('Pools', this.#pools.element), panel('Lately', this.#log.element)),
@@ -154,6 +157,7 @@ export class OverviewView implements View {
 
   render(store: Store): void {
     this.#renderReasons(store)
+    this.#rollouts.render(store)
     this.#renderTiles(store)
     const times = store.history.map(({ at }) => at / 1000)
     for (const { plot, of } of this.#plots) plot.set([times, ...of.map((each) => store.history.map(each))])

@@ -5,6 +5,7 @@
  */
 
 import { BoundedNames } from './bounded.ts'
+import type { PoolTotals } from './pool-counts.ts'
 
 /** Upper bounds in seconds. */
 const CALL_BUCKETS: readonly number[] = [
@@ -74,12 +75,13 @@ export interface CallTotals {
     /** Ended in an error or too late. */
     readonly failed: number
   }[]
+  readonly pools: readonly PoolTotals[]
 }
 
 /** Endings of attempts that are no failure of the backend. */
 const UNHARMED = new Set(['ok', 'cancelled'])
 
-export function totalsOfCalls(calls: CallCounts, attempts: AttemptCounts): CallTotals {
+export function totalsOfCalls(calls: CallCounts, attempts: AttemptCounts): Omit<CallTotals, 'pools'> {
   return {
     bounds: CALL_BUCKETS,
     calls: calls.cells().map(({ labels, statuses, buckets }) => ({

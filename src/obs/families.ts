@@ -32,6 +32,9 @@ export const FAMILIES = {
     'route pool outcome',
     'Calls of warmings: stored, present (there already), refused, unstored, failed, skipped.',
   ],
+  infergate_rollout_share: ['gauge', 'route pool', 'Share of the calls that a rollout has moved.'],
+  infergate_rollouts_total: ['counter', 'route outcome', 'Rollouts that came to an end, by how.'],
+  infergate_rollout_phase: ['gauge', 'route phase', '1: the last rollout of the route is in this phase.'],
   // Pools and their backends
   infergate_pool_backends: ['gauge', 'pool state', 'Backends, by the state in force.'],
   infergate_pool_changes_total: [

@@ -20,6 +20,7 @@ import {
 import type { Exposition, MetricSource, MetricsSnapshot, Sample, Value } from './exposition.ts'
 import { FAMILIES, type FamilyName, type LabelsOf } from './families.ts'
 import { GenerationCounts } from './generation-counts.ts'
+import { PoolCounts } from './pool-counts.ts'
 import { Tally } from './tally.ts'
 
 export type { MetricsSnapshot, Sample } from './exposition.ts'
@@ -78,6 +79,7 @@ const COUNTED = [
   'infergate_worker_exits_total',
   'infergate_model_store_operations_total',
   'infergate_model_process_exits_total',
+  'infergate_rollouts_total',
 ] as const satisfies readonly FamilyName<'counter'>[]
 type CountedName = (typeof COUNTED)[number]
 
@@ -85,6 +87,7 @@ type CountedName = (typeof COUNTED)[number]
 export function createMetrics(worker = 0): Metrics {
   const calls = new CallCounts()
   const attempts = new AttemptCounts()
+  const pools = new PoolCounts()
   const lookups = new Map<string, Times<{ readonly tier: string }>>()
   const waits = new Map<string, Times<{ readonly pool: string }>>()
   const tallies = new Map<string, Tally>()
@@ -116,18 +119,24 @@ export function createMetrics(worker = 0): Metrics {
   return {
     answered(call) {
       calls.add(call, outcomeLabel(call.outcome))
+      if (call.status >= 400) pools.refused(call)
       if (call.saved) generations.save(models.of(call.model ?? ''), call.saved)
     },
     attempted(pool, backend, ending, ms) {
       attempts.add(pool, backend, { ending, seconds: ms / 1000 })
+      pools.attempted(pool, ending, ms)
     },
     // Counted with its attempt.
     failed() {},
     retried: (pool, reason) => count('infergate_retries_total', { pool, reason }),
-    fellBack: (route, pool, reason) => count('infergate_fallbacks_total', { route, pool, reason }),
+    fellBack(route, pool, reason) {
+      count('infergate_fallbacks_total', { route, pool, reason })
+      pools.fellBack(pool, reason)
+    },
     hedged: (pool, outcome) => count('infergate_hedges_total', { pool, outcome }),
     waited(pool, ending, ms) {
       count('infergate_pool_queue_endings_total', { pool, ending })
+      pools.waited(pool, ending)
       if (ms === undefined) return
       const known = waits.get(pool) ?? times({ pool }, WAIT_BUCKETS)
       waits.set(pool, known)
@@ -157,7 +166,7 @@ export function createMetrics(worker = 0): Metrics {
     histogram: (name, collect) => void sources.push(ofTimes(name, collect)),
     expose: async (others = []) => (await exposed()).text(others),
     snapshot: async () => (await exposed()).snapshot(),
-    callTotals: () => totalsOfCalls(calls, attempts),
+    callTotals: () => ({ ...totalsOfCalls(calls, attempts), pools: pools.totals() }),
     async prepare() {
       await exposed()
     },

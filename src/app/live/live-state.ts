@@ -1,6 +1,7 @@
 /** What the dashboard shows, collected from the parts of the gateway; asked for only while somebody looks. */
 import type { LiveSource } from '../../control/admin/contract.ts'
 import type { Registry } from '../../control/registry/registry.ts'
+import type { Rollouts } from '../../control/rollout/rollouts.ts'
 import type { ScaleDescription } from '../../control/scale/describe.ts'
 import type { Warmings } from '../../control/warm/warmings.ts'
 import type {
@@ -28,6 +29,7 @@ export interface LiveStateParts {
   readonly metrics: Pick<Metrics, 'callTotals'>
   readonly registry: Registry
   readonly scales: () => readonly ScaleDescription[]
+  readonly rollouts: Pick<Rollouts, 'list'>
   readonly ready: () => { readonly ok: boolean; readonly reasons: readonly string[] }
   /** The tenants that the settings name. */
   readonly tenants: () => readonly string[]
@@ -63,6 +65,9 @@ export class LiveState implements LiveSource {
         .map((warming) => ({ event: 'warming', name: warming.id, data: warming })),
       // When it was last said again changes with every tick, and says nothing.
       ...scales.map((scale) => ({ event: 'scale', name: scale.pool, data: { ...scale, at: undefined } })),
+      ...this.#parts.rollouts
+        .list()
+        .map((view): LiveEvent => ({ event: 'rollout', name: view.route, data: view })),
       ...data.facts.deployments.all().map(
         ({ pool, model, versions, token }): LiveEvent => ({
           event: 'deployment',

@@ -25,6 +25,7 @@ import { calls } from './calls.ts'
 import type { AdminContext, AdminParts, AdminReply, AdminRequest, AdminRoute } from './contract.ts'
 import { listMetrics, readMetric } from './external-metrics.ts'
 import { Problem } from './problem.ts'
+import { ROLLOUT_ROUTES } from './rollouts.ts'
 import { durationMs, readAll, unknownName } from './validate.ts'
 import { WARM_ROUTES } from './warm.ts'
 
@@ -79,6 +80,7 @@ export const ROUTES: readonly AdminRoute[] = [
     audit: { action: 'route.traffic', details: ({ body }) => named(body, ['weights', 'mirror']) },
   },
   ...WARM_ROUTES,
+  ...ROLLOUT_ROUTES,
   {
     method: 'POST',
     path: '/api/v1/cache/purge',

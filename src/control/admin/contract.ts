@@ -5,6 +5,7 @@ import type { LiveEvent } from '../../core/live.ts'
 import type { MirrorCounts } from '../../core/mirror.ts'
 import type { CallOrder, CallQuery } from '../calls/call-history.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { Rollouts } from '../rollout/rollouts.ts'
 import type { Warmings } from '../warm/warmings.ts'
 import type { Scope } from './auth.ts'
 import type { ExplainRequest, PurgeRequest } from './bodies.ts'
@@ -27,6 +28,8 @@ export interface AdminParts {
   mirror(route: string, patch: MirrorPatch, how: 'check' | 'change'): void
   /** The warmings that operators start and stop. Left out: there are none. */
   readonly warmings?: Pick<Warmings, 'start' | 'list' | 'find' | 'stop' | 'feed'>
+  /** Left out: this gateway makes none. */
+  readonly rollouts?: Pick<Rollouts, 'list' | 'find' | 'begin' | 'command' | 'dryRun'>
   /** Returns undefined where there is no such pool. Left out: this gateway does not scale. */
   scale?(pool?: string): unknown
   /**

@@ -56,16 +56,27 @@ function noteRefill(memory: CacheMemory, seen: { age: number; now: number }): Ca
 export interface Foreseen {
   /** Misses a second to prepare for. */
   readonly perSecond: number
-  readonly why: 'cache_lost' | 'cache_reserve'
+  readonly why: 'cache_lost' | 'cache_reserve' | 'rollout'
 }
 
-/** The misses that a known loss or the configured reserve requires; undefined where there is neither. */
-export function foresee(
+interface Ahead {
+  readonly demand: Demand
+  readonly load: LoadMemory
+  readonly leadMs: number
+}
+
+/** The misses that a known loss, the configured reserve or an announcement requires; undefined where there is none of them. */
+export function foresee(memory: CacheMemory, at: Ahead, options: ScaleOptions): Foreseen | undefined {
+  const lost = foreseeLoss(memory, at, options)
+  const expected = at.demand.expected?.perSecond ?? 0
+  return expected > (lost?.perSecond ?? 0) ? { perSecond: expected, why: 'rollout' } : lost
+}
+
+function foreseeLoss(
   memory: CacheMemory,
-  at: { demand: Demand; load: LoadMemory; leadMs: number },
+  { demand, load, leadMs }: Ahead,
   options: ScaleOptions,
 ): Foreseen | undefined {
-  const { demand, load, leadMs } = at
   const total = () => presentRate(load, ['offered', 'answered'], 1).perSecond
   if (isLossActive(memory, demand, leadMs)) {
     return { perSecond: total() * (1 - hitsExpected(memory, demand)), why: 'cache_lost' }

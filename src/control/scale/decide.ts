@@ -21,7 +21,7 @@ import { expectedLate, isFeasible, waitBudgetMs } from './plan.ts'
 import { notePressure, type PressureMemory } from './pressure.ts'
 import { bare, report } from './report.ts'
 import { rule } from './rule.ts'
-import { clamp, offeredRate, type Sized, size } from './size.ts'
+import { clamp, offeredRate, replicasAt, type Sized, size } from './size.ts'
 import { estimateSlots, rememberSlots, type SlotEstimate, withOverload } from './slot-estimate.ts'
 import { estimateTokens, type TokenFacts } from './token-estimate.ts'
 
@@ -57,6 +57,17 @@ export function decide(
   const isOverloaded = isLearnt && (estimate.isKnown || estimate.isFull)
   const adjusted = isOverloaded ? withOverload(demand, estimate.count, estimate.service.meanMs) : demand
   return settle(remembering, adjusted, size(remembering, adjusted, estimate, options), options)
+}
+
+/** Replicas for so many misses a second, by what was measured of a pool; undefined: it was never called. */
+export function replicasFor(
+  memory: ScaleMemory | undefined,
+  demand: Demand,
+  perSecond: number,
+  options: ScaleOptions,
+): number | undefined {
+  const estimate = memory && slotEstimate(memory, demand, options)
+  return estimate && replicasAt(memory, perSecond, estimate, options)
 }
 
 function isKnown(memory: ScaleMemory | undefined, demand: Demand): boolean {
@@ -200,12 +211,16 @@ function hold(
 function wake(memory: ScaleMemory, demand: Demand, options: ScaleOptions): Decided {
   const from = memory.moves.desired
   const quietMs = demand.at - memory.calledAt
-  const isIdle = options.min === 0 && quietMs >= options.zeroAfterMs
+  const { expected } = demand
+  const announced = expected ? clamp(Math.max(1, expected.replicas ?? 1), options) : 0
+  const isIdle = options.min === 0 && quietMs >= options.zeroAfterMs && !expected
   let desired = from
   let reason: Reason = 'hold_no_data'
-  if (from === 0 && isCalled(demand)) [desired, reason] = [clamp(1, options), 'woken']
+  if (announced > from) [desired, reason] = [announced, 'rollout']
+  else if (from === 0 && isCalled(demand)) [desired, reason] = [clamp(1, options), 'woken']
   else if (isIdle) [desired, reason] = [0, 'idle']
-  else if (quietMs >= options.downMs && from > 1) [desired, reason] = [clamp(1, options), 'load_fell']
+  else if (quietMs >= options.downMs && from > 1 && !expected)
+    [desired, reason] = [clamp(1, options), 'load_fell']
   const next = { ...memory, moves: move(memory.moves, desired, options, demand.at) }
   return { memory: next, decision: bare({ desired, from, reason, at: demand.at }, demand, options) }
 }

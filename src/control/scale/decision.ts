@@ -11,6 +11,7 @@ export type Reason =
   | 'late_calls'
   | 'cache_lost'
   | 'cache_reserve'
+  | 'rollout'
   | 'start_failed'
   | 'load_fell'
   | 'idle'
@@ -106,6 +107,7 @@ const CAUSES: Record<Exclude<Reason, 'hold_return'>, string> = {
   late_calls: 'calls are later than the model expects',
   cache_lost: 'the cache is lost, and its hits come as misses',
   cache_reserve: 'a reserve for a lost cache is kept',
+  rollout: 'a rollout is about to move calls here',
   start_failed: 'a replica did not start in time and is replaced',
   load_fell: 'the load fell and stayed low',
   idle: 'nobody called for a while',

@@ -37,6 +37,14 @@ export interface Demand extends Omit<LoadReport, 'answeredShared'> {
   readonly cache?: CacheLoss
   /** What the backends say of their own load. */
   readonly reported?: ReportedLoad | undefined
+  /** Misses that are about to be sent here, such as those of a rollout; left out: nobody has announced any. */
+  readonly expected?: Expected | undefined
+}
+
+export interface Expected {
+  readonly perSecond: number
+  /** For a pool that was never called: replicas for them, by what is known of another one. */
+  readonly replicas?: number | undefined
 }
 
 /** Settings of one pool's scaler. Times in milliseconds. */

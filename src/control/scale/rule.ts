@@ -36,6 +36,9 @@ export interface Ruling {
   readonly reason: Reason
 }
 
+/** Known before the load shows it: no reason to wait for it. */
+const FORESEEN: ReadonlySet<Reason> = new Set(['cache_lost', 'cache_reserve', 'rollout'])
+
 export function rule(it: Case, options: ScaleOptions): Ruling {
   const present = it.moves.desired
   if (it.want > present) return up(it, options)
@@ -50,7 +53,7 @@ export function rule(it: Case, options: ScaleOptions): Ruling {
 function up(it: Case, options: ScaleOptions): Ruling {
   const present = it.moves.desired
   if (present === 0) return { desired: it.want, reason: 'woken' }
-  const isForeseen = it.cause === 'cache_lost' || it.cause === 'cache_reserve'
+  const isForeseen = FORESEEN.has(it.cause)
   if (isForeseen || it.stuck > 0) return { desired: it.want, reason: it.cause }
   const doubt = doubtAboutUp(it)
   if (doubt) return { desired: present, reason: doubt }

@@ -42,10 +42,17 @@ export function createScaleGroupStore(store: Pick<SharedStore, 'run'>): ScaleGro
       const [leads, token] = Array.isArray(answer) ? answer : []
       return { isLeader: Number(leads) === 1, token: Number(token) }
     },
-    async publish(pool, member, value, ttlMs) {
-      const answer = await store.run(PUBLISH, [key(`pool:${pool}`)], [member, value, `${ttlMs}`])
-      const flat = Array.isArray(answer) ? answer.map(String) : []
-      return flat.flatMap((name, i) => (i % 2 === 0 ? [{ member: name, value: flat[i + 1] ?? '' }] : []))
-    },
+    publish: (pool, member, value, ttlMs) => publishIn(store, key(`pool:${pool}`), { member, value, ttlMs }),
   }
+}
+
+/** Puts the value of a member into a hash, and gives those of all whose values are not too old. */
+export async function publishIn(
+  store: Pick<SharedStore, 'run'>,
+  hash: string,
+  { member, value, ttlMs }: { readonly member: string; readonly value: string; readonly ttlMs: number },
+): Promise<{ readonly member: string; readonly value: string }[]> {
+  const answer = await store.run(PUBLISH, [hash], [member, value, `${ttlMs}`])
+  const flat = Array.isArray(answer) ? answer.map(String) : []
+  return flat.flatMap((name, i) => (i % 2 === 0 ? [{ member: name, value: flat[i + 1] ?? '' }] : []))
 }

@@ -9,9 +9,9 @@ import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { type Awaiting, awaitReplicas, NONE_AWAITED } from './awaited.ts'
 import { type CacheWatch, createCacheWatch } from './cache-watch.ts'
-import { decide, type ScaleMemory } from './decide.ts'
+import { decide, replicasFor, type ScaleMemory } from './decide.ts'
 import type { Decision } from './decision.ts'
-import type { Demand, ScaleOptions } from './demand.ts'
+import type { Demand, Expected, ScaleOptions } from './demand.ts'
 import { startMoves } from './moves.ts'
 import { NO_PRESSURE } from './pressure.ts'
 import type { Emitter, ScaleSignal } from './signal.ts'
@@ -73,6 +73,11 @@ export interface ScaleStatus {
   readonly queue: number
 }
 
+export interface Announced {
+  readonly perSecond: number
+  readonly like: string
+}
+
 interface PoolScaling {
   pool: ScaledPool
   readonly since: number
@@ -82,6 +87,10 @@ interface PoolScaling {
   decidedAt: number
   level: number
   signal: ScaleSignal | undefined
+  /** The newest. */
+  demand: Demand | undefined
+  /** Misses that were announced. */
+  expected: Announced | undefined
 }
 
 const DECIDE_MS = 1_000
@@ -141,6 +150,29 @@ export class Scaler {
     }
   }
 
+  /**
+   * So many misses a second are about to be sent to a pool, over all gateways; it holds until it is said anew, undefined: none are. `like`: the
+   * pool whose measurements count until it has some of its own.
+   */
+  expect(pool: string, announced: Announced | undefined): void {
+    const state = this.#pools.get(pool)
+    if (!state) return
+    // What was not expected before needs its replicas at once.
+    if (announced && !state.expected) state.decidedAt = Number.NEGATIVE_INFINITY
+    state.expected = announced
+  }
+
+  /** Replicas of a pool for so many misses a second, by what was measured of it; undefined: nothing is known, or it is not scaled. */
+  replicasFor(pool: string, perSecond: number): number | undefined {
+    const state = this.#pools.get(pool)
+    const sample = state?.demand && this.#options.sample(pool)
+    return (
+      sample &&
+      state.demand &&
+      replicasFor(state.memory, state.demand, perSecond, optionsOf(state.pool, sample))
+    )
+  }
+
   /** Undefined: this pool is not scaled, or nothing has been decided yet. */
   status(pool: string): ScaleStatus | undefined {
     const state = this.#pools.get(pool)
@@ -175,18 +207,25 @@ export class Scaler {
       decidedAt: Number.NEGATIVE_INFINITY,
       level: 0,
       signal: undefined,
+      demand: undefined,
+      expected: undefined,
     }
   }
 
   #decide(state: PoolScaling, sample: PoolSample, now: number): void {
     const { pool } = state
-    const options = sample.slots === undefined ? pool.options : { slots: sample.slots, ...pool.options }
+    const options = optionsOf(pool, sample)
     const demand = this.#demand(state, sample, now)
+    state.demand = demand
     const decided = decide(state.memory, demand, options, now)
     state.memory = decided.memory
     state.decidedAt = now
     state.level = sample.level
     this.#announce(state, decided.decision)
+  }
+
+  #expected({ perSecond, like }: Announced): Expected {
+    return { perSecond, replicas: this.replicasFor(like, perSecond) }
   }
 
   #demand(state: PoolScaling, sample: PoolSample, now: number): Demand {
@@ -217,6 +256,7 @@ export class Scaler {
       startsMs,
       ...(cache ? { cache } : {}),
       reported: sample.reported,
+      ...(state.expected ? { expected: this.#expected(state.expected) } : {}),
     }
     return pool.isEmbedded ? own : this.#options.group.exchange(pool.name, own)
   }
@@ -244,4 +284,9 @@ export class Scaler {
   #isSettled({ pool, since }: PoolScaling): boolean {
     return pool.isEmbedded || this.#options.clock.now() - since >= (this.#options.settleMs ?? SETTLE_MS)
   }
+}
+
+/** What the backends declare counts where the settings say nothing. */
+function optionsOf({ options }: ScaledPool, { slots }: PoolSample): ScaleOptions {
+  return slots === undefined ? options : { slots, ...options }
 }

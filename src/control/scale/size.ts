@@ -21,6 +21,8 @@ interface Known {
   readonly calledAt: number
 }
 
+type Estimate = SlotEstimate & { readonly tokens?: TokenFacts }
+
 /** Everything the moves are decided on. */
 export interface Sized {
   readonly facts: PoolFacts
@@ -47,22 +49,26 @@ export function offeredRate(load: LoadMemory): RateEstimate {
   return presentRate(load, ['offered'], dispersionOf(load))
 }
 
-export function size(
+/** Replicas for so many misses a second, by what is known of a pool. */
+export function replicasAt(
   memory: Known,
-  demand: Demand,
-  estimate: SlotEstimate & { readonly tokens?: TokenFacts },
+  perSecond: number,
+  estimate: Estimate,
   options: ScaleOptions,
-): Sized {
-  const dispersion = dispersionOf(memory.load)
+): number {
+  const facts = factsOf(memory, estimate)
+  return clamp(Math.max(1, Math.ceil(slotsNeeded(perSecond, facts, options) / facts.slots - 1e-9)), options)
+}
+
+function factsOf({ load, correct }: Known, { service, count }: Estimate): PoolFacts {
+  const dispersion = dispersionOf(load)
+  return { service, slots: count, dispersion, pileUp: pileUp(load, 0.05), trim: correct.trim }
+}
+
+export function size(memory: Known, demand: Demand, estimate: Estimate, options: ScaleOptions): Sized {
+  const facts = factsOf(memory, estimate)
+  const { dispersion } = facts
   const rate = offeredRate(memory.load)
-  const { service, count: slotsEach } = estimate
-  const facts = {
-    service,
-    slots: slotsEach,
-    dispersion,
-    pileUp: pileUp(memory.load, 0.05),
-    trim: memory.correct.trim,
-  }
   const startMs = startTime(memory.learnt, options.startMs)
   const ahead = rateAhead(memory.load, rate, dispersion, startMs)
   const present = slotsNeeded(ahead, facts, options)
