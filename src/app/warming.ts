@@ -7,12 +7,13 @@ import { Warmings } from '../control/warm/warmings.ts'
 import type { Log } from '../core/log.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Metrics } from '../obs/metrics.ts'
+import { measureSamples } from './sample-metrics.ts'
 import type { DataPlanes } from './workers/data-planes.ts'
 
 export interface GatewayWarmingParts {
   readonly data: DataPlanes
   readonly settings: () => Settings
-  readonly metrics: Pick<Metrics, 'count'>
+  readonly metrics: Pick<Metrics, 'count' | 'gauge'>
   /** What this gateway is among those that share their backends; undefined: they share none. */
   readonly role: () => 'leader' | 'follower' | 'alone' | undefined
   readonly clock: Clock
@@ -34,6 +35,7 @@ export function createGatewayWarming(parts: GatewayWarmingParts): GatewayWarming
     counted: (route, pool, outcome) => metrics.count('infergate_warm_calls_total', { route, pool, outcome }),
     clock,
   })
+  measureSamples(metrics, () => data.warming.sizes())
   const hasSharedTier = () => settings().cache.tiers.some(({ type }) => type !== 'memory')
   const versions = new VersionWarming({
     warmer,

@@ -27,6 +27,8 @@ export const FAMILIES = {
   ],
   infergate_route_info: ['gauge', 'route pool', '1 for each route and each pool that its calls go to.'],
   infergate_route_weight: ['gauge', 'route pool', 'Weight of a pool in the split of a route, in force.'],
+  infergate_warm_sample_bytes: ['gauge', 'route', 'Memory of the calls that are kept to be asked again.'],
+  infergate_warm_sample_calls: ['gauge', 'route', 'Calls that are kept to be asked again.'],
   infergate_warm_calls_total: [
     'counter',
     'route pool outcome',

@@ -7,6 +7,8 @@ import type { Threads } from './threads.ts'
 
 export interface WarmAccess extends SampleAccess {
   readonly find: AskAgain['find']
+  /** Of the first worker. */
+  sizes(): ReturnType<DataPlane['samples']['sizes']>
   /** The backends of a pool; empty where there is no such pool. */
   backends(pool: string): readonly Backend[]
 }
@@ -14,6 +16,7 @@ export interface WarmAccess extends SampleAccess {
 export function warmAccess({ pools, samples, askAgain }: DataPlane, threads: Threads): WarmAccess {
   return {
     find: (request, target) => askAgain.find(request, target),
+    sizes: () => samples.sizes(),
     backends: (pool) => pools.find(pool)?.view.backends ?? [],
     async sampled(route, most) {
       const others = await threads.sampled(route, most)

@@ -17,6 +17,7 @@ import { lostOf } from '../call-log.ts'
 import { countConnections, observing, seldom } from '../observing.ts'
 import { loadParts } from '../parts.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
+import { measureSamples } from '../sample-metrics.ts'
 import { LiveTls } from '../tls.ts'
 import { takeBinding } from './bindings.ts'
 import { DataWorker, type DataWorkerParts, TICK_MS } from './data-worker.ts'
@@ -81,7 +82,7 @@ async function run(port: MessagePort, start: WorkerStart): Promise<void> {
   })
   worker.start()
   setInterval(() => Atomics.add(shared.beats, number, 1), TICK_MS).unref()
-  report(control, worker, facts)
+  report(control, worker, facts, metrics)
   setInterval(
     () => void metrics.snapshot().then((snapshot) => control.notify('counted', snapshot)),
     COUNTED_MS,
@@ -194,7 +195,13 @@ function tellUsage(control: ControlRpc, { plane }: DataWorker): void {
   if (mirrored.length > 0) control.notify('mirrored', mirrored)
 }
 
-function report(control: ControlRpc, worker: DataWorker, { epochs, deployments }: MirroredFacts): void {
+function report(
+  control: ControlRpc,
+  worker: DataWorker,
+  { epochs, deployments }: MirroredFacts,
+  metrics: Metrics,
+): void {
+  measureSamples(metrics, () => worker.plane.samples.sizes())
   const { plane } = worker
   const { pools } = plane
   setInterval(() => control.notify('loads', loadsOf(pools)), TICK_MS).unref()

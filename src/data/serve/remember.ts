@@ -29,7 +29,8 @@ export function remembered(parts: RememberParts, context: LookupContext, answer:
   // A refusal's key covers more than the bytes, so the bytes alone must not find it.
   if (context.lookups.items[0]?.entry?.negative) return answer
   const { warm } = context.matched.route
-  if (warm) {
+  // It may be the key that was purged meanwhile.
+  if (warm && cache.mark() === context.began) {
     const { lookups } = context
     const weight = lookups.isKnown ? warm.takes() : 1
     if (weight > 0) parts.samples.note(context, weight, lookups.entries())
