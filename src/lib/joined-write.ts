@@ -2,7 +2,7 @@
  * Puts pieces together in memory that is used again, and writes them to a socket in one system call. Text that was put together
  * as a string would be copied into one piece of garbage at each write.
  */
-import type { Socket } from 'node:net'
+import type { Writable } from 'node:stream'
 import { Scratch } from './scratch.ts'
 
 const SIZE = 24 * 1024
@@ -31,7 +31,7 @@ export class JoinedWrite {
   }
 
   /** As `write` of the socket, which must have no bytes waiting, and must need none of what it was given before. */
-  to(socket: Socket): boolean {
+  to(socket: Pick<Writable, 'write' | 'writableLength'>): boolean {
     const hasRoom = socket.write(this.#memory.view(this.#length))
     // The socket still holds the memory, so it must not be overwritten.
     if (socket.writableLength > 0) this.#memory = new Scratch(SIZE)

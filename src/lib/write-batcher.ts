@@ -4,13 +4,13 @@
  */
 export class WriteBatcher {
   // Counted apart: an array that is emptied gives its memory away, and would have to get it anew in each turn.
-  #waiting: (Sender | undefined)[] = []
+  #waiting: (BatchedWriter | undefined)[] = []
   #count = 0
-  #spare: (Sender | undefined)[] = []
+  #spare: (BatchedWriter | undefined)[] = []
   readonly #send = (): void => this.#sendAll()
 
   /** Has `sender` flush before the next turn of the event loop. */
-  add(sender: Sender): void {
+  add(sender: BatchedWriter): void {
     this.#waiting[this.#count++] = sender
     if (this.#count === 1) setImmediate(this.#send)
   }
@@ -21,7 +21,7 @@ export class WriteBatcher {
     this.#waiting = this.#spare
     this.#count = 0
     for (let i = 0; i < count; i++) {
-      const sender = senders[i] as Sender
+      const sender = senders[i] as BatchedWriter
       senders[i] = undefined
       sender.flush()
     }
@@ -30,7 +30,7 @@ export class WriteBatcher {
   }
 }
 
-interface Sender {
+interface BatchedWriter {
   flush(): void
 }
 

@@ -124,7 +124,7 @@ export class SocketWriter {
     if (text !== '') joined.text(text)
     if (head) joined.bytes(head).text(id).text(BEHIND_ID)
     if (body) joined.bytes(body)
-    if (!joined.to(this.#socket as Socket)) this.#filled()
+    if (!joined.to(this.#socket)) this.#filled()
   }
 
   /** Makes the bytes part of the collected text. */
