@@ -9,6 +9,7 @@ import { noMirrorTotals } from '../core/mirror.ts'
 import { EVERYTHING, namesOfPurge } from '../data/key/epoch-names.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Metrics } from '../obs/metrics.ts'
+import { acceptsOpenMetrics } from '../obs/open-metrics.ts'
 import type { RecentLines } from '../obs/recent-lines.ts'
 import { dashboardFile } from './dashboard-files.ts'
 import { knownNames, unknownNamesIn } from './known-names.ts'
@@ -45,7 +46,10 @@ export function adminParts(around: Around): AdminParts {
   const tenants = () => Object.keys(settings().tenants ?? {})
   return {
     ready,
-    metrics: async () => metrics.expose(await data.metrics()),
+    async metrics(accept) {
+      const exemplars = acceptsOpenMetrics(accept) ? data.calls.exemplars : undefined
+      return metrics.expose(await data.metrics(), exemplars)
+    },
     async purge(request) {
       if ('all' in request) {
         scaling.cacheLost('flush')
@@ -84,6 +88,7 @@ export function adminParts(around: Around): AdminParts {
     },
     rollouts,
     calls: (query, options) => data.calls.history.list(query, options),
+    keepsCalls: () => settings().log.access !== undefined,
     followCalls(follow) {
       data.calls.onCall = follow
     },

@@ -3,9 +3,10 @@
  * keeps the last and passes some on as they happen.
  */
 import { CallHistory } from '../control/calls/call-history.ts'
-import type { CallLine } from '../core/call-line.ts'
+import type { CallLine, TracedCall } from '../core/call-line.ts'
 import { type CallBatch, CallOutbox, type CallOutboxParts, settleBatch } from '../data/calls/call-outbox.ts'
 import type { Clock } from '../lib/clock.ts'
+import { Exemplars } from '../obs/exemplars.ts'
 import type { ProcessLog } from '../obs/log.ts'
 import type { Metrics } from '../obs/metrics.ts'
 import { TraceExport, type TraceExportParts } from './tracing/trace-export.ts'
@@ -20,9 +21,13 @@ export interface CallLogParts extends Omit<TraceExportParts, 'log' | 'clock'> {
 /** So many are passed on to followers each second. */
 const MAX_FOLLOWED = 10
 const SECOND = 1000
+/** Of the traced calls of a tenth of a second so many, the latest, may be exemplars: reading each takes some microseconds. */
+const MAX_EXEMPLARY = 16
 
 export class CallLog {
   readonly history = new CallHistory()
+  /** Of traced calls, for the histograms. */
+  readonly exemplars = new Exemplars()
   /** Takes the lines of this thread's worker. */
   readonly outbox: CallOutbox
   /** Called with calls as they happen, some a second at most. */
@@ -45,6 +50,7 @@ export class CallLog {
     const { queued, log } = this.#parts
     this.#lost('output', log.writeLines(batch.lines))
     for (const at of batch.notable) this.#show(JSON.parse(batch.lines[at] as string) as CallLine)
+    for (const text of batch.traced.slice(-MAX_EXEMPLARY)) this.#exemplify(JSON.parse(text) as TracedCall)
     this.#traces.take(batch.traced)
     settleBatch(queued, batch)
   }
@@ -62,6 +68,11 @@ export class CallLog {
       this.#followed = 0
     }
     if (this.#followed++ < MAX_FOLLOWED) this.onCall(line)
+  }
+
+  #exemplify({ route, outcome, ms, time, traceId }: TracedCall): void {
+    if (route !== undefined)
+      this.exemplars.note(route, outcome, { traceId, seconds: ms / 1000, at: Date.parse(time) / 1000 })
   }
 
   #lost(at: 'output', lines: number): void {

@@ -117,6 +117,7 @@ export function problemsOf({ data, models, credentials, sharedLimits }: GatewayP
   return {
     tiers: data.tierProblems(),
     predictionLog: data.logProblems(),
+    snapshot: data.snapshots?.problems ?? [],
     models: models.problems(),
     credentials: credentials.problems,
     limits: sharedLimits.problems,

@@ -48,7 +48,7 @@ import { Scaling } from './scaling.ts'
 import { adminSettings, isGuarded, poolDeclarations } from './settings-mapping.ts'
 import { createCertificates, LiveTls, tlsBlocks } from './tls.ts'
 import { createGatewayWarming } from './warming.ts'
-import { type DataPlanes, openDataPlanes } from './workers/data-planes.ts'
+import { type DataPlanes, openDataPlanes } from './workers/open-data-planes.ts'
 
 export interface GatewayOptions {
   readonly settings: Settings

@@ -8,8 +8,9 @@ import type { Log } from '../core/log.ts'
 import type { Tiered } from '../data/cache/tiered.ts'
 import type { DeploymentState } from '../data/key/deployed.ts'
 import { Deployments } from '../data/key/deployment.ts'
-import { EVERYTHING } from '../data/key/epoch-names.ts'
+import { EVERYTHING, PURGED_KEYS } from '../data/key/epoch-names.ts'
 import { type EpochState, Epochs } from '../data/key/epochs.ts'
+import type { KeptDeployment, KeptEpoch } from '../data/key/kept-facts.ts'
 import { PurgedKeys } from '../data/key/purged-keys.ts'
 import type { Clock } from '../lib/clock.ts'
 
@@ -28,6 +29,12 @@ export interface SharedFactsParts {
   readonly deployed: (pool: string, model: string) => void
   /** Makes the answer under a key unreachable in the whole process; false where a tier could not be reached. */
   readonly forget: (digest: Digest) => Promise<boolean>
+  /** What keys cover of a process before this one, where gateways share nothing. */
+  readonly kept?:
+    | { readonly epochs: readonly KeptEpoch[]; readonly deployments: readonly KeptDeployment[] }
+    | undefined
+  /** What a file has of answers is void: after a purge, or a deployment of which no other gateway knows. */
+  readonly voided?: (() => Promise<boolean>) | undefined
   /** Called with each change, for the workers' copies. */
   readonly copies?: {
     epoch(name: string, epoch: EpochState | undefined): void
@@ -48,16 +55,19 @@ export class SharedFacts {
 
   constructor(parts: SharedFactsParts) {
     this.#parts = parts
-    const { settings, cache, clock, log, changed, copies } = parts
+    const { settings, cache, clock, log, changed, copies, kept, voided } = parts
     const { tiers } = settings.cache
     const shared = tiers.some(({ type }) => type !== 'memory') ? cache : undefined
     const waitMs = Math.max(0, ...tiers.map((tier) => ('readTimeout' in tier ? tier.readTimeout : 0)))
+    const isAlone = shared === undefined
     this.epochs = new Epochs({
       shared,
       clock,
       log,
       changed,
       onPurge: parts.purged,
+      ...(kept && isAlone ? { kept: kept.epochs } : {}),
+      ...(voided && isAlone ? { purged: voided } : {}),
       ...(copies ? { onState: copies.epoch } : {}),
     })
     this.deployments = new Deployments({
@@ -68,6 +78,8 @@ export class SharedFacts {
       changed,
       unknown: parts.unknownModel,
       onDeployed: parts.deployed,
+      ...(kept && isAlone ? { kept: kept.deployments } : {}),
+      ...(voided && isAlone ? { renewed: () => void voided() } : {}),
       ...(copies ? { onState: copies.deployment } : {}),
     })
     this.purgedKeys = new PurgedKeys({
@@ -75,6 +87,7 @@ export class SharedFacts {
       clock,
       log,
       forget: parts.forget,
+      purged: () => this.epochs.purge([PURGED_KEYS]),
       overflow: () => this.epochs.purge([EVERYTHING]),
     })
     cache.listen(() => this.#hinted())

@@ -127,7 +127,12 @@ function assign(value: unknown, path: Path, typed: unknown): void {
 
 /** What the settings name and this machine does not have. */
 function absences(settings: Settings): Issue[] {
-  return [...missingSources(settings), ...badLogFolders(settings), ...missingPackagesOf(settings)]
+  return [
+    ...missingSources(settings),
+    ...badLogFolders(settings),
+    ...badSnapshotFolders(settings),
+    ...missingPackagesOf(settings),
+  ]
 }
 
 function missingSources({ models }: Settings): Issue[] {
@@ -146,6 +151,19 @@ function badLogFolders({ routes }: Settings): Issue[] {
     if (!log || isStoreUrl(log.to)) return []
     const wrong = whyNoFolder(log.to)
     return wrong ? [{ path: ['routes', i, 'log', 'to'], at: 'value', ...wrong }] : []
+  })
+}
+
+function badSnapshotFolders({ cache }: Settings): Issue[] {
+  return cache.tiers.flatMap((tier, i): Issue[] => {
+    if (tier.type !== 'memory' || tier.snapshot === undefined) return []
+    const path = ['cache', 'tiers', i, 'snapshot']
+    if (existsSync(tier.snapshot) && !statSync(tier.snapshot).isFile())
+      return [
+        { path, at: 'value', message: 'this is no file', fix: 'name a file in a folder of the gateway' },
+      ]
+    const wrong = whyNoFolder(dirname(tier.snapshot))
+    return wrong ? [{ path, at: 'value', message: `its folder: ${wrong.message}`, fix: wrong.fix }] : []
   })
 }
 

@@ -18,7 +18,7 @@ export function locateFiles(parsed: Parsed, folder: string): Parsed {
     server: within(server),
     admin: within(admin),
     ...(auth && { auth: locateAuth(auth, folder) }),
-    cache: { ...cache, tiers: cache.tiers.map(within) },
+    cache: { ...cache, tiers: cache.tiers.map((tier) => within(locateTier(tier, folder))) },
     pools: Object.fromEntries(
       Object.entries(pools).map(([name, pool]) => [name, locatePool(within(pool), folder)]),
     ),
@@ -28,6 +28,13 @@ export function locateFiles(parsed: Parsed, folder: string): Parsed {
       route.log ? { ...route, log: { ...route.log, to: locate(route.log.to, folder) } } : route,
     ),
   }
+}
+
+type ParsedTier = Parsed['cache']['tiers'][number]
+
+function locateTier(tier: ParsedTier, folder: string): ParsedTier {
+  if (tier.type !== 'memory' || tier.snapshot === undefined) return tier
+  return { ...tier, snapshot: locate(tier.snapshot, folder) }
 }
 
 type ParsedPool = Parsed['pools'][string]

@@ -5,7 +5,7 @@ export interface PollOptions {
   readonly clock: Clock
   /** The pause, in milliseconds. */
   readonly ms: number
-  readonly run: () => Promise<void>
+  readonly run: () => Promise<unknown>
   /** Called with the error of a failed round; the next round runs all the same. */
   readonly failed: (error: unknown) => void
 }

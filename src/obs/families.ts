@@ -3,6 +3,7 @@
  * alerts are checked against this table. Names follow Prometheus: base units, `_total` for counters and only for them. The
  * values of a label come from a closed set or are bounded; see metrics.ts.
  */
+import { SNAPSHOT_FAMILIES } from './snapshot-families.ts'
 
 export type MetricType = 'counter' | 'gauge' | 'histogram'
 
@@ -146,6 +147,7 @@ export const FAMILIES = {
     '',
     'Entries that process memory has dropped to make room.',
   ],
+  ...SNAPSHOT_FAMILIES,
   infergate_cache_operations_total: [
     'counter',
     'tier operation outcome',

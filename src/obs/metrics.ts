@@ -17,9 +17,11 @@ import {
   times,
   totalsOfCalls,
 } from './call-counts.ts'
+import type { Exemplars } from './exemplars.ts'
 import type { Exposition, MetricSource, MetricsSnapshot, Sample, Value } from './exposition.ts'
 import { FAMILIES, type FamilyName, type LabelsOf } from './families.ts'
 import { GenerationCounts } from './generation-counts.ts'
+import { OPEN_METRICS_TYPE, openMetricsOf } from './open-metrics.ts'
 import { PoolCounts } from './pool-counts.ts'
 import { Tally } from './tally.ts'
 
@@ -31,6 +33,7 @@ export interface Metrics extends Observer {
   /** The metrics of this thread, merged with those of `others`, as text. */
   expose(
     others?: readonly MetricsSnapshot[],
+    exemplars?: Exemplars,
   ): Promise<{ readonly contentType: string; readonly body: string }>
   /** What this thread has counted, for another one that exposes it. */
   snapshot(): Promise<MetricsSnapshot>
@@ -164,7 +167,12 @@ export function createMetrics(worker = 0): Metrics {
     gauge: (name, collect) => void sources.push(source(name, collect)),
     counter: (name, collect) => void sources.push(source(name, collect)),
     histogram: (name, collect) => void sources.push(ofTimes(name, collect)),
-    expose: async (others = []) => (await exposed()).text(others),
+    async expose(others = [], exemplars) {
+      const classic = await (await exposed()).text(others)
+      return exemplars
+        ? { contentType: OPEN_METRICS_TYPE, body: openMetricsOf(classic.body, exemplars) }
+        : classic
+    },
     snapshot: async () => (await exposed()).snapshot(),
     callTotals: () => ({ ...totalsOfCalls(calls, attempts), pools: pools.totals() }),
     async prepare() {

@@ -181,7 +181,7 @@ export interface Protocol {
    */
   prefix?(call: Call, body: Uint8Array): PromptPrefix | undefined
   /** The error body this dialect's clients expect. */
-  fault(error: GatewayError): Reply
+  fault(error: GatewayError, traceId?: string): Reply
   /** Optional: how to join rows into requests, and cut answers into rows. */
   readonly rows?: Rows
   /** Optional: how to follow the events of an answer that is still being generated. Needed for plans with `generation`. */

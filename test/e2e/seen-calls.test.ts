@@ -9,6 +9,7 @@ import { type ScriptedBackend, startBackend } from '../support/backend.ts'
 import { RawClient } from '../support/door.ts'
 import { eventually } from '../support/eventually.ts'
 import { type RunningGateway, startGateway } from '../support/gateway.ts'
+import { readOpenMetrics } from '../support/open-metrics.ts'
 import { type OtlpReceiver, startOtlpReceiver } from '../support/otlp-receiver.ts'
 import { PREDICT } from '../support/settings.ts'
 
@@ -382,4 +383,31 @@ describe('traces', () => {
     collector.status = 200
     expect(await gateway.metric('infergate_traced_calls_total', { outcome: 'exported' })).toBeGreaterThan(0)
   })
+})
+
+it('metrics have traced calls as exemplars where a scraper asks for OpenMetrics, and problems have the trace', async () => {
+  const traceId = `${'c'.repeat(31)}1`
+  const traceparent = `00-${traceId}-${'d'.repeat(16)}-01`
+  await gateway.post(PREDICT, fresh(), { traceparent })
+  await eventually(async () => {
+    const { text, headers } = await gateway.ask('/metrics', {
+      headers: { accept: 'application/openmetrics-text;version=1.0.0,text/plain;q=0.5' },
+    })
+    expect(headers['content-type']).toMatch(/^application\/openmetrics-text/)
+    const { samples } = readOpenMetrics(text).get('infergate_call_seconds') ?? { samples: [] }
+    expect(samples.map(({ exemplar }) => exemplar?.labels['trace_id'])).toContain(traceId)
+  })
+  const failed = await gateway.get('/gone/x', { traceparent })
+  expect(failed.json).toMatchObject({ status: failed.status, traceId })
+  expect((await gateway.ask('/api/v1/calls')).json).toMatchObject({ accessLog: true })
+})
+
+it('the files of the dashboard are not sent again to who has them, however that is said', async () => {
+  const { headers } = await gateway.ask('/')
+  const etag = String(headers['etag'])
+  const status = async (tag: string) => (await gateway.ask('/', { headers: { 'if-none-match': tag } })).status
+  expect(await Promise.all([etag, `W/${etag}`, `"a", W/"b",${etag}`, '*'].map(status))).toEqual([
+    304, 304, 304, 304,
+  ])
+  expect(await Promise.all(['"a"', 'W/"b"', etag.slice(1, -1)].map(status))).toEqual([200, 200, 200])
 })

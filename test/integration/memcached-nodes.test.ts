@@ -133,6 +133,7 @@ function gateway(tier: Tier) {
     clock: systemClock,
     log: silentLog,
     forget: (digest) => cache.remove(digest),
+    purged: async () => true,
     overflow: () => Promise.reject(new Error('there are few')),
   })
   return { tier, cache, purged }

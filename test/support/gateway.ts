@@ -59,8 +59,8 @@ export interface RunningGateway {
   up(): Promise<void>
   /** SIGINT, which waits for nothing but running calls, and SIGKILL where that does not end it. */
   stop(): Promise<number | null>
-  /** Stops it and starts it again with the same settings, on other ports. */
-  restart(): Promise<void>
+  /** Stops it, with this signal, and starts it again with what its YAML says then, on other ports. */
+  restart(signal?: NodeJS.Signals): Promise<void>
 }
 
 const folders: string[] = []
@@ -145,8 +145,8 @@ export async function startGateway(options: GatewayOptions = {}): Promise<Runnin
       )
     },
     stop: () => ended(process),
-    async restart() {
-      await ended(process)
+    async restart(signal) {
+      await ended(process, signal)
       process = await launch(options, file)
     },
   }
@@ -263,8 +263,8 @@ function fromGreeting(stderr: string): { port: number; adminPort: number } {
   return { port: Number(found[1]), adminPort: Number(found[2]) }
 }
 
-async function ended({ child, exited }: Launched): Promise<number | null> {
-  child.kill('SIGINT')
+async function ended({ child, exited }: Launched, signal: NodeJS.Signals = 'SIGINT'): Promise<number | null> {
+  child.kill(signal)
   const cut = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
   const code = await exited
   clearTimeout(cut)

@@ -20,7 +20,7 @@ import type { ReadyAnswers } from '../../src/data/hits/ready-answers.ts'
 import { endToEnd } from '../../src/data/http/headers.ts'
 import { age, cacheStatus } from '../../src/data/http/status.ts'
 import { Deployments } from '../../src/data/key/deployment.ts'
-import { EVERYTHING } from '../../src/data/key/epoch-names.ts'
+import { EVERYTHING, PURGED_KEYS } from '../../src/data/key/epoch-names.ts'
 import { Epochs } from '../../src/data/key/epochs.ts'
 import { principalOf } from '../../src/data/key/meaning.ts'
 import { PurgedKeys } from '../../src/data/key/purged-keys.ts'
@@ -250,6 +250,7 @@ function createGateway({ place, options, clock, tier, asked, script }: GatewayPa
     clock,
     log,
     forget: (digest) => plane.forget(digest),
+    purged: () => epochs.purge([PURGED_KEYS]),
     overflow: () => epochs.purge([EVERYTHING]),
   })
   const main = {

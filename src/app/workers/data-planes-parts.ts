@@ -3,12 +3,16 @@ import type { Settings } from '../../config/schema.ts'
 import type { HostPort } from '../../core/addresses.ts'
 import type { VersionStatement } from '../../data/key/statements.ts'
 import type { Clock } from '../../lib/clock.ts'
+import type { EventLoopLag } from '../../lib/event-loop-lag.ts'
 import type { ProcessLog } from '../../obs/log.ts'
 import type { Metrics } from '../../obs/metrics.ts'
-import type { LoadedParts } from '../parts.ts'
+import type { Cache } from '../cache.ts'
+import type { LoadedParts, Parts } from '../parts.ts'
 import type { InheritedSockets } from '../ports.ts'
 import type { PoolDefaults } from '../settings-mapping.ts'
+import type { Snapshots } from '../snapshot/snapshots.ts'
 import type { LiveTls } from '../tls.ts'
+import type { SharedState, WorkerShare } from './shared-state.ts'
 
 export interface DataPlanesParts {
   readonly settings: Settings
@@ -38,4 +42,15 @@ export interface DataPlanesParts {
   readonly redeployed: (pool: string, model: string) => void
   /** Called where another deployment has made the answers of a model unreachable. */
   readonly deployed: (pool: string, model: string) => void
+}
+
+/** The same, with what was opened for it. */
+export interface OpenedDataPlanes extends DataPlanesParts {
+  readonly customParts: Parts
+  readonly shared: SharedState
+  readonly share: WorkerShare
+  readonly cache: Cache
+  readonly eventLoopLag: EventLoopLag
+  /** Undefined: memory does not survive a restart. */
+  readonly snapshots: Snapshots | undefined
 }

@@ -9,6 +9,7 @@ import type { BackendCredentials } from '../../control/credentials/backend-crede
 import type { HostPort } from '../../core/addresses.ts'
 import type { Backend, PoolView } from '../../core/backend.ts'
 import type { BackendLoad, LoadFault } from '../../core/backend-load.ts'
+import type { Digest } from '../../core/key.ts'
 import type { Credentials } from '../../data/auth/authenticator.ts'
 import type { PoolTraffic } from '../../data/backend/traffic.ts'
 import { PeerDemands } from '../../data/balance/fair/peer-demands.ts'
@@ -20,27 +21,25 @@ import { PeerLimits } from '../../data/decision/peer-limits.ts'
 import type { QuotaTable } from '../../data/decision/quota-table.ts'
 import type { ExplainQuery, Explanation } from '../../data/serve/explain.ts'
 import type { Clock } from '../../lib/clock.ts'
-import { EventLoopLag } from '../../lib/event-loop-lag.ts'
 import type { CallTotals } from '../../obs/call-counts.ts'
 import type { MetricsSnapshot } from '../../obs/metrics.ts'
-import { type Cache, memoryBytes, openCache } from '../cache.ts'
+import { type Cache, memoryBytes } from '../cache.ts'
 import { measureCache, measureMemory } from '../cache-metrics.ts'
 import { CallLog } from '../call-log.ts'
 import type { PoolLoad } from '../demand.ts'
 import { AllMirrorTotals } from '../mirror-totals.ts'
 import { countConnections, observing } from '../observing.ts'
-import type { Parts } from '../parts.ts'
-import { checkFree, type InheritedSockets } from '../ports.ts'
+import type { InheritedSockets } from '../ports.ts'
 import { PredictionLog } from '../prediction-log/prediction-log.ts'
 import { createRecorder } from '../prediction-log/recorder.ts'
 import { SharedFacts } from '../shared-facts.ts'
+import type { Snapshots } from '../snapshot/snapshots.ts'
 import { TenantTotals } from '../tenant-totals.ts'
 import type { TrafficChange } from '../traffic-change.ts'
-import type { DataPlanesParts } from './data-planes-parts.ts'
+import type { DataPlanesParts, OpenedDataPlanes } from './data-planes-parts.ts'
 import { DataWorker } from './data-worker.ts'
 import { type DataStats, mergeStats, mergeTraffic } from './merge.ts'
 import type { ReportedForm } from './messages.ts'
-import { allocateState, type SharedState, shareOf, type WorkerShare } from './shared-state.ts'
 import { Threads } from './threads.ts'
 import { type WarmAccess, warmAccess } from './warm-access.ts'
 
@@ -48,29 +47,6 @@ import { type WarmAccess, warmAccess } from './warm-access.ts'
 const REDEPLOYED_MS = 1_000
 /** Time to publish prediction logs where calls have used up that of the drain. */
 const MIN_CLOSE_MS = 1_000
-
-export async function openDataPlanes(parts: DataPlanesParts): Promise<DataPlanes> {
-  const { settings, workers, inherited, tls, clock, log, metrics } = parts
-  const { listen, reusePort } = settings.server
-  if (workers > 1 && !inherited && !reusePort) await checkFree(listen)
-  const shared = allocateState(settings, workers, clock)
-  const share = shareOf(shared, { worker: 0, settings, clock })
-  const eventLoopLag = new EventLoopLag(clock)
-  eventLoopLag.start()
-  const stalled = (now: number) => eventLoopLag.total(now)
-  const customParts = parts.parts?.parts ?? {}
-  const inThread = { clock, log, observer: metrics, memory: share.memory, stalled, tls, customParts }
-  const cache = await openCache(settings, inThread)
-  return new DataPlanes({ ...parts, customParts, shared, share, cache, eventLoopLag })
-}
-
-interface Opened extends DataPlanesParts {
-  readonly customParts: Parts
-  readonly shared: SharedState
-  readonly share: WorkerShare
-  readonly cache: Cache
-  readonly eventLoopLag: EventLoopLag
-}
 
 export class DataPlanes {
   /** The purge epochs and deployments that keys cover, for the whole process. */
@@ -84,7 +60,10 @@ export class DataPlanes {
   readonly demands: PeerDemands
   readonly outliers: OutlierState
   readonly calls: CallLog
+  readonly snapshots: Snapshots | undefined
   readonly #settings: Settings
+  /** Those in force now. */
+  #reloaded: Settings
   readonly #inherited: InheritedSockets | undefined
   readonly #cache: Cache
   readonly #table: LoadTable
@@ -96,8 +75,9 @@ export class DataPlanes {
   readonly #mirrored = new AllMirrorTotals()
   readonly #onRedeployed: DataPlanesParts['redeployed']
 
-  constructor(parts: Opened) {
+  constructor(parts: OpenedDataPlanes) {
     this.#settings = parts.settings
+    this.#reloaded = parts.settings
     this.#inherited = parts.inherited
     this.#cache = parts.cache
     this.#table = parts.share.table
@@ -108,18 +88,8 @@ export class DataPlanes {
     this.shares = new PeerShares(parts.share.table.shares)
     this.demands = new PeerDemands({ ...parts.share.table, now: () => parts.clock.now() })
     this.#onRedeployed = parts.redeployed
-    this.facts = new SharedFacts({
-      ...parts,
-      changed: () => this.#worker.plane.changed(),
-      purged: (epoch) => this.#worker.plane.purged(epoch),
-      deployed: parts.deployed,
-      forget: async (digest) =>
-        (await Promise.all([this.#worker.plane.forget(digest), this.#threads.forget(digest)])).every(Boolean),
-      copies: {
-        epoch: (name, epoch) => this.#threads.epoch(name, epoch),
-        deployment: (pool, model, state) => this.#threads.deployment(pool, model, state),
-      },
-    })
+    this.snapshots = parts.snapshots
+    this.facts = this.#sharedFacts(parts)
     const queued = parts.shared.queuedPredictions
     this.#predictions = new PredictionLog({ ...parts, queued, stores: parts.settings.stores })
     this.calls = new CallLog({ ...parts, queued: parts.shared.queuedCalls })
@@ -156,8 +126,35 @@ export class DataPlanes {
     parts.metrics.gauge('infergate_workers', () => [{ labels: {}, value: this.listening }])
   }
 
+  #sharedFacts(parts: OpenedDataPlanes): SharedFacts {
+    return new SharedFacts({
+      ...parts,
+      changed: () => this.#worker.plane.changed(),
+      purged: (epoch) => this.#worker.plane.purged(epoch),
+      deployed: parts.deployed,
+      kept: parts.snapshots?.kept,
+      voided: this.snapshots && (() => this.#voided()),
+      forget: (digest) => this.#forget(digest),
+      copies: {
+        epoch: (name, epoch) => this.#threads.epoch(name, epoch),
+        deployment: (pool, model, state) => this.#threads.deployment(pool, model, state),
+      },
+    })
+  }
+
+  async #forget(digest: Digest): Promise<boolean> {
+    const told = [this.#worker.plane.forget(digest), this.#threads.forget(digest), this.#voided()]
+    return (await Promise.all(told)).every(Boolean)
+  }
+
+  /** What a file has of the answers does not hold any more; false: it could not be removed. */
+  async #voided(): Promise<boolean> {
+    return this.snapshots?.voided() ?? true
+  }
+
   async #redeployed(pool: string, model: string): Promise<void> {
     await this.facts.deployments.redeployed(pool, model)
+    if (this.#settings.cache.tiers.length === 1) await this.#voided()
     this.#onRedeployed(pool, model)
     await this.sync(REDEPLOYED_MS).catch(() => {})
   }
@@ -167,6 +164,7 @@ export class DataPlanes {
     this.#predictions.follow(this.#settings)
     this.facts.start()
     this.#worker.start()
+    this.snapshots?.start({ facts: this.facts, cache: this.#cache, settings: () => this.#reloaded })
   }
 
   /** Resolves when this thread listens; the others follow as they start. Rejects with the listener's error. */
@@ -190,6 +188,7 @@ export class DataPlanes {
   }
 
   reload(settings: Settings): void {
+    this.#reloaded = settings
     this.#predictions.follow(settings)
     this.#worker.reload(settings)
     this.#threads.reload(settings)
@@ -333,12 +332,12 @@ export class DataPlanes {
     this.#threads.leave()
   }
 
-  /** Refuses new connections, lets running calls finish for at most so long, and publishes the prediction logs. */
+  /** Refuses new connections, lets running calls finish for at most so long, and writes what is kept of them. */
   async drain(timeoutMs: number): Promise<void> {
     const until = this.#clock.now() + timeoutMs
     await Promise.all([this.#worker.drain(timeoutMs), this.#threads.drain(timeoutMs)])
     const leftMs = Math.max(MIN_CLOSE_MS, Math.ceil(until - this.#clock.now()))
-    await Promise.all([this.#predictions.close(leftMs), this.calls.close()])
+    await Promise.all([this.#predictions.close(leftMs), this.calls.close(), this.snapshots?.close(leftMs)])
   }
 
   async close(): Promise<void> {

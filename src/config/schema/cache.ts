@@ -17,20 +17,13 @@ import {
   serviceUrl,
   size,
 } from './fields.ts'
+import { memoryTier } from './memory-tier.ts'
 import { sealing, sealsWithSecret } from './sealing.ts'
 import { clientTls } from './tls.ts'
 
 const LONGEST_TTL = '3650d'
 
 const tierName = () => nameOf('tier').describe('Shown in `Cache-Status` as the `detail` of a hit.')
-
-const memory = z.strictObject({
-  name: tierName(),
-  type: z.literal('memory').describe('In this process; the first of the tiers.'),
-  maxBytes: size({ min: '64KiB' })
-    .prefault('256MiB')
-    .describe('Bytes of all entries together, their overhead included.'),
-})
 
 const writeQueue = z.strictObject({
   maxEntries: count(1, 1_000_000)
@@ -298,7 +291,9 @@ export const cacheWith = (tiers: readonly PartName[] = []) =>
   z.strictObject({
     tiers: fixed(
       z
-        .array(z.discriminatedUnion('type', [memory, redis, memcached, ...tiers.map(customTier)]))
+        .array(
+          z.discriminatedUnion('type', [memoryTier(tierName()), redis, memcached, ...tiers.map(customTier)]),
+        )
         .prefault([{ name: 'memory', type: 'memory' }])
         .describe('In the order they are asked; memory first, or left out. An empty list: nothing is kept.'),
     ),

@@ -15,7 +15,7 @@ export function write(request: IncomingMessage, response: ServerResponse, reply:
   const isJson = 'json' in reply
   const body = isJson ? Buffer.from(`${JSON.stringify(reply.json)}\n`) : Buffer.from(reply.text)
   const headers = isJson ? undefined : reply.headers
-  const isKnown = headers?.['etag'] !== undefined && request.headers['if-none-match'] === headers['etag']
+  const isKnown = isKnownAs(headers?.['etag'], request.headers['if-none-match'])
   response.writeHead(isKnown ? 304 : reply.status, {
     ...COMMON_HEADERS,
     'content-type': isJson ? 'application/json' : reply.contentType,
@@ -23,6 +23,14 @@ export function write(request: IncomingMessage, response: ServerResponse, reply:
     ...headers,
   })
   response.end(isKnown || request.method === 'HEAD' ? undefined : body)
+}
+
+/** Whether the client has what this tag stands for; weak tags are as good here, and `*` is any (RFC 9110, section 13.1.2). */
+function isKnownAs(etag: string | undefined, ifNoneMatch: string | undefined): boolean {
+  if (etag === undefined || ifNoneMatch === undefined) return false
+  if (ifNoneMatch.trim() === '*') return true
+  const tags = ifNoneMatch.match(/(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g) ?? []
+  return tags.some((tag) => tag.replace(/^W\//, '') === etag)
 }
 
 /** The body of a request as JSON; undefined where there is none. Throws a Problem. */

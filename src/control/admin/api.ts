@@ -136,8 +136,8 @@ function ready(_: AdminRequest, { parts }: AdminContext): AdminReply {
   return { status: isReady ? 200 : 503, json: { status: isReady ? 'ok' : 'not ready', reasons } }
 }
 
-async function metrics(_: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {
-  const { contentType, body } = await parts.metrics()
+async function metrics({ accept }: AdminRequest, { parts }: AdminContext): Promise<AdminReply> {
+  const { contentType, body } = await parts.metrics(accept)
   return { status: 200, contentType, text: body }
 }
 

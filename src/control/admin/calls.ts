@@ -16,7 +16,10 @@ export function calls({ query }: AdminRequest, { parts }: AdminContext): AdminRe
   if (!parts.calls) throw new Problem(404, 'this gateway keeps no calls')
   return {
     status: 200,
-    json: { calls: parts.calls(filterOf(query), { order: orderOf(query), limit: limitOf(query) }) },
+    json: {
+      accessLog: parts.keepsCalls?.() ?? false,
+      calls: parts.calls(filterOf(query), { order: orderOf(query), limit: limitOf(query) }),
+    },
   }
 }
 

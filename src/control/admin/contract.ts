@@ -13,7 +13,8 @@ import type { ExplainRequest, PurgeRequest } from './bodies.ts'
 /** Functions of the gateway that the admin API calls. A GatewayError that they throw keeps its status and message. */
 export interface AdminParts {
   ready(): { readonly ok: boolean; readonly reasons: readonly string[] }
-  metrics(): Promise<{ readonly contentType: string; readonly body: string }>
+  /** `accept`: the field of the request, which may ask for OpenMetrics. */
+  metrics(accept: string | undefined): Promise<{ readonly contentType: string; readonly body: string }>
   /** Returns what became unreachable. */
   purge(request: PurgeRequest): Promise<unknown>
   explain(request: ExplainRequest): Promise<unknown>
@@ -42,6 +43,8 @@ export interface AdminParts {
     query: CallQuery,
     options: { readonly order: CallOrder; readonly limit: number },
   ): readonly CallLine[]
+  /** Whether there is an access log, which decides what `calls` has. */
+  keepsCalls?(): boolean
   /** Has `follow` called with such calls as they happen. */
   followCalls?(follow: (line: CallLine) => void): void
   /** The state of a pool's traffic; undefined where it is unknown. */
@@ -116,6 +119,8 @@ export interface AdminContext {
 export interface AdminRequest {
   readonly params: Readonly<Record<string, string>>
   readonly query: URLSearchParams
+  /** The field of that name; undefined: there is none. */
+  readonly accept: string | undefined
   /** The parsed JSON body; undefined where the method has none. */
   readonly body: unknown
 }

@@ -209,7 +209,7 @@ export class AdminServer {
     const peer = request.socket.remoteAddress
     return audited(this.#options.log, { route, params, who: caller.name, peer }, async () => {
       const body = writes ? await readJson(request, route.maxBodyBytes ?? BODY_BYTES) : undefined
-      const asked = { params, query: url.query, body }
+      const asked = { params, query: url.query, accept: request.headers.accept, body }
       const reply = await this.#inTime(answer(asked, this.#options))
       if (writes) await this.#options.parts.settled?.()
       if (route.event !== undefined && 'json' in reply) this.events.publish(route.event, reply.json)

@@ -127,6 +127,11 @@ export function decode(bytes: Uint8Array, digest: Digest): Entry | undefined {
   return parse(from, digest, from.length - TRAILER)
 }
 
+/** The status in an envelope that nobody has checked; 0: it is too short to have one. */
+export function statusIn(envelope: Uint8Array): number {
+  return (envelope[36] ?? 0) | ((envelope[37] ?? 0) << 8)
+}
+
 /** The age of an entry, never negative: with a wall clock that was stepped backwards it counts as new. */
 export function ageMs(entry: Pick<Entry, 'createdAt'>, wallNow: number): number {
   return Math.max(0, wallNow - entry.createdAt)

@@ -4,8 +4,10 @@
  * written.
  */
 import type { RawPairs } from '../../core/call.ts'
+import type { CallRecord } from '../../core/call-record.ts'
 import type { GatewayError } from '../../core/errors.ts'
 import type { Fields, Reply } from '../../core/reply.ts'
+import type { Clock } from '../../lib/clock.ts'
 import { lastOf } from '../../lib/memo.ts'
 import { grpcFault, grpcStatusOf } from '../../protocol/grpc/fault.ts'
 import { isGrpc } from '../../protocol/grpc/fields.ts'
@@ -48,8 +50,8 @@ export class ErrorAnswer {
   #connection = ''
   #head = ''
 
-  constructor(fault: GatewayError, dialect: Dialect | undefined) {
-    this.reply = (dialect ? dialect.fault(fault) : problem(fault)) as WholeReply
+  constructor(fault: GatewayError, dialect: Dialect | undefined, traceId?: string) {
+    this.reply = (dialect ? dialect.fault(fault, traceId) : problem(fault, traceId)) as WholeReply
     const { status, headers, body } = this.reply
     const own = ['Proxy-Status', proxyStatus(fault), ...(fault.detail.fields ?? [])]
     if (fault.fault.retry === 'later') own.push('Retry-After', String(fault.detail.retryAfterSeconds ?? 1))
@@ -88,15 +90,30 @@ export const errorAnswer = lastOf((fault: GatewayError, dialect: Dialect | undef
   return made
 })
 
-/** Sends the error, and returns the bytes of its body. `matched`: undefined while there is no route; `wall`: milliseconds. */
+interface Told {
+  /** Undefined while there is no route. */
+  readonly matched: Matched | undefined
+  /** Milliseconds. */
+  readonly wall: number
+  /** Of a call that is traced; its answer is nobody else's. */
+  readonly traceId?: string | undefined
+}
+
+/** What an error says of the call. */
+export function toldOf(matched: Matched | undefined, clock: Pick<Clock, 'wall'>, record?: CallRecord): Told {
+  return { matched, wall: clock.wall(), traceId: record?.trace?.traceId }
+}
+
+/** Sends the error, and returns the bytes of its body. */
 export function sendError(
   exchange: HttpExchange,
   fault: GatewayError,
-  matched: Matched | undefined,
-  wall: number,
+  { matched, wall, traceId }: Told,
 ): number {
   const { method, headers, notes } = exchange
-  const answer = errorAnswer(fault, isGrpcCall(exchange) ? GRPC : matched?.protocol)
+  const dialect = isGrpcCall(exchange) ? GRPC : matched?.protocol
+  const answer =
+    traceId === undefined ? errorAnswer(fault, dialect) : new ErrorAnswer(fault, dialect, traceId)
   const { status, body } = answer.reply
   const cors = matched && addedFields(matched.route, notes.headers ?? headers)
   if (exchange.answerText)

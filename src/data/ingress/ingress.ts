@@ -18,7 +18,7 @@ import type { Timer, Wheel } from '../../lib/wheel.ts'
 import type { Authentication, AuthLive } from '../auth/authenticator.ts'
 import { refusalOf } from '../auth/authorize.ts'
 import type { Called, CallReporter } from '../calls/call-reporter.ts'
-import { cutShort, sendError, statusTold } from '../exchange/error-answer.ts'
+import { cutShort, sendError, statusTold, toldOf } from '../exchange/error-answer.ts'
 import type { HeadNotes, HttpExchange } from '../exchange/exchange.ts'
 import { isWholeReply, sendWhole } from '../exchange/whole-answer.ts'
 import { type FastRefusal, noFastRefusal } from '../hits/fast-refusal.ts'
@@ -283,13 +283,13 @@ class RequestHandler implements Timer, Listener<Answer> {
   /** Answers with an error in the dialect of the call; one that comes after the first byte of an answer ends that. */
   #fail(error: unknown): void {
     if (this.#over) return
-    const fault =
-      error instanceof GatewayError ? error : internal(this.#parts.log, error, this.#exchange.requestId)
+    const { clock, log } = this.#parts
+    const fault = error instanceof GatewayError ? error : internal(log, error, this.#exchange.requestId)
     try {
       if (this.#exchange.status !== 0 || fault.code === 'callerLeft') cutShort(this.#exchange, fault)
-      else this.#bytesOut = sendError(this.#exchange, fault, this.#matched, this.#parts.clock.wall())
+      else this.#bytesOut = sendError(this.#exchange, fault, toldOf(this.#matched, clock, this.#record))
     } catch (bug) {
-      this.#parts.log.error('ingress.bug', { error: textOf(bug), requestId: this.#exchange.requestId })
+      log.error('ingress.bug', { error: textOf(bug), requestId: this.#exchange.requestId })
       this.#exchange.cut()
     }
     this.#end(fault)

@@ -18,8 +18,6 @@
  * a stamp is this process's own, and nothing is written to shared tiers under it.
  */
 import type { Target } from '../../core/call.ts'
-import type { Log } from '../../core/log.ts'
-import type { Clock } from '../../lib/clock.ts'
 import { Poll } from '../../lib/poll.ts'
 import { withTimeout } from '../../lib/with-timeout.ts'
 import {
@@ -38,25 +36,9 @@ import {
   parseFact,
 } from './deployed.ts'
 import { agree, type Deployment, mayPrecede, newDeployment } from './deployment-fact.ts'
-import type { FactStore } from './epochs.ts'
+import type { DeploymentsOptions } from './deployments-options.ts'
+import { type KeptDeployment, KeptStamps } from './kept-facts.ts'
 import { isLater, type Stamp, stampAfter } from './stamp.ts'
-
-export interface DeploymentsOptions {
-  /** Undefined: this process is alone. */
-  readonly shared: FactStore | undefined
-  /** Milliseconds a call waits for the shared tier; after that the process uses a stamp of its own. Default 25. */
-  readonly waitMs?: number
-  readonly clock: Clock
-  readonly log: Log
-  /** Called whenever a token has changed. */
-  readonly changed: () => void
-  /** Called with each model's new state, undefined for one that is forgotten, so that workers can keep copies. */
-  readonly onState?: (pool: string, model: string, state: DeploymentState | undefined) => void
-  /** Called where what is deployed of a model that calls have named is another. */
-  readonly onDeployed?: (pool: string, model: string) => void
-  /** Called for a model without evidence when a call first names it. */
-  readonly unknown?: (pool: string, model: string) => void
-}
 
 const POLL_MS = 1000
 const WAIT_MS = 25
@@ -77,9 +59,11 @@ export class Deployments {
   /** Pools for which the log says that no backend reports its models. */
   readonly #silent = new Set<string>()
   readonly #poll: Poll
+  readonly #kept: KeptStamps
 
   constructor(options: DeploymentsOptions) {
     this.#options = options
+    this.#kept = new KeptStamps(options.kept ?? [])
     const { clock, log } = options
     const failed = (error: unknown) => log.warn('deployments.poll', { error: String(error) })
     this.#poll = new Poll({ clock, ms: POLL_MS, run: () => this.poll(), failed })
@@ -210,7 +194,9 @@ export class Deployments {
   #begin(known: Deployment, hash: string | undefined, isNew: boolean): void {
     const isFirst = known.evidence === undefined && known.stampEvidence === undefined
     const isLate = this.#options.clock.now() - known.bornAt > FIRST_EVIDENCE_MS
-    if (isNew || !isFirst || isLate) this.#renew(known)
+    const kept = this.#kept.take(known, hash)
+    if (kept !== undefined && !isNew) known.stamp = kept
+    else if (isNew || !isFirst || isLate) this.#renew(known)
     known.isUnannounced ||= isNew && this.#options.shared !== undefined
     if (hash !== undefined) known.stampEvidence = hash
   }
@@ -247,6 +233,14 @@ export class Deployments {
   /** Everything that is known to be deployed, or that calls have named. */
   all(): readonly Deployment[] {
     return [...this.#pools.values()].flatMap((models) => [...models.values()])
+  }
+
+  /** The deployments of this process, for one after it. */
+  keep(): KeptDeployment[] {
+    const known = this.all().flatMap(({ pool, model, stamp, evidence }): KeptDeployment[] =>
+      evidence === undefined ? [] : [{ pool, model, stamp, evidence }],
+    )
+    return [...known, ...this.#kept.waiting]
   }
 
   /** Adopts what other gateways have learnt. */
@@ -296,6 +290,8 @@ export class Deployments {
     const { shared, clock } = this.#options
     known.stamp = stampAfter(clock.wall(), known.stamp, known.floor, than)
     known.isShared = shared === undefined
+    this.#kept.take(known)
+    this.#options.renewed?.()
   }
 
   #adopt(known: Deployment, { evidence, stamp }: Fact, readAt: number): void {

@@ -5,6 +5,8 @@
 
 /** Every key covers it. */
 export const EVERYTHING = 'all'
+/** No key covers it: replaced with each purge by key, so that files of answers show whether one came after them. */
+export const PURGED_KEYS = 'purged-keys'
 
 /** What a call belongs to, as far as purges go. */
 export interface PurgeableCall {

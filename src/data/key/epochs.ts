@@ -11,6 +11,7 @@
 import type { Log } from '../../core/log.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Poll } from '../../lib/poll.ts'
+import type { KeptEpoch } from './kept-facts.ts'
 import { isLater, isStamp, type Stamp, stampAfter } from './stamp.ts'
 
 /** Facts in the first shared tier. Undefined, or false, means that the tier cannot be asked. */
@@ -31,6 +32,10 @@ export interface EpochsOptions {
   readonly onState?: (name: string, epoch: EpochState | undefined) => void
   /** Called with each epoch that was replaced, or forgotten, so that a purge may have been missed. */
   readonly onPurge?: (name: string) => void
+  /** Those of a process before this one, where it was as alone as this one. */
+  readonly kept?: readonly KeptEpoch[]
+  /** Called with each purge; a purge is told to others only where this resolves true. */
+  readonly purged?: () => Promise<boolean>
 }
 
 export interface EpochState {
@@ -75,6 +80,14 @@ export class Epochs {
     const { clock, log } = options
     const failed = (error: unknown) => log.warn('epochs.poll', { error: String(error) })
     this.#poll = new Poll({ clock, ms: POLL_MS, run: () => this.poll(), failed })
+    // Nobody has a copy yet.
+    for (const [name, value] of options.kept ?? [])
+      this.#epochs.set(name, { value, shared: true, unpublished: false, floor: value })
+  }
+
+  /** The epochs of this process, for one after it. */
+  keep(): KeptEpoch[] {
+    return [...this.#epochs].map(([name, { value }]) => [name, value])
   }
 
   start(): void {
@@ -113,8 +126,9 @@ export class Epochs {
   /** Makes everything under these names unreachable, here at once. False where the other gateways could not be told yet. */
   async purge(names: readonly string[]): Promise<boolean> {
     for (const name of names) this.#renew(name)
-    this.#options.changed()
-    const published = await Promise.all(names.map((name) => this.#publish(name)))
+    const { changed, purged } = this.#options
+    changed()
+    const published = await Promise.all([purged?.() ?? true, ...names.map((name) => this.#publish(name))])
     return published.every(Boolean)
   }
 

@@ -21,6 +21,8 @@ export interface PurgedKeysOptions {
   readonly log: Log
   /** Makes the answer unreachable here; resolves false where a shared tier could not be told. Never rejects. */
   readonly forget: (digest: Digest) => Promise<boolean>
+  /** Called with each purge that gateways share, before it is done; false where they could not be told. */
+  readonly purged: () => Promise<boolean>
   /** Called where too many keys are purged at a time to be listed: everything is to become unreachable. */
   readonly overflow: () => Promise<unknown>
 }
@@ -71,7 +73,7 @@ export class PurgedKeys {
 
   /** Makes one answer unreachable, here at once. False where other gateways or tiers could not be told yet. */
   async purge(digest: Digest): Promise<boolean> {
-    const { shared, forget, overflow } = this.#options
+    const { shared, forget, overflow, purged } = this.#options
     if (!shared) return forget(digest)
     if (this.#recent().length >= MAX_KEYS) {
       await forget(digest)
@@ -79,18 +81,18 @@ export class PurgedKeys {
       return true
     }
     const [isGone, isPublished] = await Promise.all([this.#apply(unique(), digest), this.#sync()])
-    return isGone && isPublished
+    return (await purged()) && isGone && isPublished
   }
 
-  /** Adopts the purges of other gateways, and publishes those of this one. */
-  async poll(): Promise<void> {
+  /** Adopts the purges of other gateways, and publishes those of this one. False: they cannot be asked. */
+  async poll(): Promise<boolean> {
     const late = [...this.#purged.values()].filter(({ isGone }) => !isGone)
     await Promise.all(
       late.map(async (purged) => {
         purged.isGone = await this.#options.forget(purged.digest)
       }),
     )
-    await this.#sync()
+    return this.#sync()
   }
 
   /** Reads the list and adds what is missing from it. */

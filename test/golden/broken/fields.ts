@@ -25,7 +25,9 @@ export const fields: ReadonlyArray<readonly [name: string, yaml: string, wanted:
   [
     'keys of one kind of tier are unknown in another',
     `cache:\n  tiers:\n    - { name: m, type: memory, readTimeout: 5ms }${REST}`,
-    ['3:32: cache.tiers[0]: unknown key "readTimeout" (known keys: name, type, maxBytes)'],
+    [
+      '3:32: cache.tiers[0]: unknown key "readTimeout" (known keys: name, type, maxBytes, snapshot, snapshotEvery, snapshotBytes, secret, encrypt)',
+    ],
   ],
   [
     'a duration needs its unit',

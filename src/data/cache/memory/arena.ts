@@ -26,9 +26,11 @@ import {
   metaNew,
   metaPromoted,
   metaRead,
+  metaRestored,
   metaReturned,
   metaTurned,
 } from './record-meta.ts'
+import type { KeptRecord, NewRecord, Terms } from './record-terms.ts'
 import { HEADER_CELLS, RING_STATE, Ring } from './ring.ts'
 import { WORTH_NUMBERS, Worth } from './worth.ts'
 
@@ -150,19 +152,32 @@ export class Arena {
     const ring = inMain ? this.#main : this.#small
     if (inMain) this.#clearMain(size, now)
     else while (ring.room(size) < 0) this.#evictSmall(now)
-    const cell = ring.room(size)
-    ring.take(cell, size)
-
-    this.#doubles[cell] = expiresAt
-    this.#words[cell * 2 + 2] = value.length
     const fresh = metaNew(cost)
     const unread = inMain ? this.#worth.unread(fresh) : fresh
-    this.#words[cell * 2 + 3] = isKnown ? metaReturned(cost, replaced) : unread
+    this.#put(ring, { digest, value, tag, expiresAt, meta: isKnown ? metaReturned(cost, replaced) : unread })
+    return true
+  }
+
+  /** Takes back a record of before with its meta, where there is free space and no newer one; false: not taken. */
+  restore(digest: Digest, value: Uint8Array, { expiresAt, meta }: KeptRecord): boolean {
+    if (this.#find(digest) >= 0 || !this.#hasSpare(HEADER_CELLS + Math.ceil(value.length / 8))) return false
+    const kept = metaRestored(meta)
+    this.#put(this.#main, { digest, value, tag: this.#tagOf(digest), expiresAt, meta: kept })
+    return true
+  }
+
+  /** Appends a record to a log that has room for it. */
+  #put(ring: Ring, { digest, value, tag, expiresAt, meta }: NewRecord): void {
+    const size = HEADER_CELLS + Math.ceil(value.length / 8)
+    const cell = ring.room(size)
+    ring.take(cell, size)
+    this.#doubles[cell] = expiresAt
+    this.#words[cell * 2 + 2] = value.length
+    this.#words[cell * 2 + 3] = meta
     this.#data.write(digest, cell * 8 + 16, 32, 'latin1')
     this.#data.set(value, (cell + HEADER_CELLS) * 8)
     this.#index.add(tag, cell)
     this.#grow(size * 8 + SLOT_BYTES)
-    return true
   }
 
   delete(digest: Digest): boolean {
@@ -318,13 +333,6 @@ export class Arena {
   #mix(a: number, b: number): number {
     return (Math.imul(a, this.#mixA) + Math.imul(b, this.#mixB)) >>> 0
   }
-}
-
-/** Until when a value is stored, and what a miss of it costs, as in `miss-cost.ts`. */
-export interface Terms {
-  readonly expiresAt: number
-  readonly cost: number
-  readonly now: number
 }
 
 function randomOdd(): number {

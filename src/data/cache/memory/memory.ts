@@ -10,7 +10,9 @@ import type { Clock } from '../../../lib/clock.ts'
 import { systemClock } from '../../../lib/clock.ts'
 import { Arena, allocateArena } from './arena.ts'
 import type { ArenaBytes } from './arena-bytes.ts'
+import { ArenaWalk } from './arena-walk.ts'
 import { missCost } from './miss-cost.ts'
+import type { KeptRecord } from './record-terms.ts'
 import { recoverArena, SharedArena } from './shared-arena.ts'
 
 export interface MemoryStats {
@@ -37,6 +39,10 @@ export interface Memory {
    * removed then too.
    */
   set(digest: Digest, bytes: Uint8Array, expiresAt: number, options?: SetOptions): boolean
+  /** Takes back a value of before a restart, as `Arena.restore` does: it displaces nothing. False: it was not taken. */
+  restore(digest: Digest, bytes: Uint8Array, kept: KeptRecord): boolean
+  /** Walks over all arenas, one behind the other, for a copy in a file. */
+  walks(): readonly ArenaWalk[]
   /** False: not deleted, since a thread died while it held the lock; to be called again. */
   delete(digest: Digest): boolean
   /** The bytes of all live entries, bookkeeping included; never above `maxBytes`. */
@@ -81,10 +87,11 @@ export function createMemory(options: MemoryOptions | SharedMemoryOptions): Memo
   if ('shared' in options) {
     const { shared, worker } = options
     const arenas = shared.arenas.map((bytes) => new SharedArena(bytes, worker))
-    return new MemoryOver(arenas, options)
+    return new MemoryOver(arenas, { ...options, walks: () => walksOf(shared.arenas, worker) })
   }
   checkSize(options.maxBytes)
-  return new MemoryOver([new Arena(allocateArena(options.maxBytes))], options)
+  const own = allocateArena(options.maxBytes)
+  return new MemoryOver([new Arena(own)], { ...options, walks: () => walksOf([own], undefined) })
 }
 
 /**
@@ -105,6 +112,14 @@ export function recoverMemory({ arenas }: SharedMemory, worker: number): number 
   return arenas.filter((bytes) => recoverArena(bytes, worker)).length
 }
 
+function walksOf(arenas: readonly ArenaBytes[], worker: number | undefined): readonly ArenaWalk[] {
+  return arenas.map((bytes) => new ArenaWalk(bytes, worker))
+}
+
+interface OverOptions extends Pick<MemoryOptions, 'maxEntryBytes' | 'clock'> {
+  readonly walks: Memory['walks']
+}
+
 function checkSize(maxBytes: number): void {
   if (maxBytes >= MIN_BYTES) return
   throw new RangeError(
@@ -116,6 +131,7 @@ class MemoryOver implements Memory {
   /** Their number is a power of two; the last byte of a digest selects one. */
   readonly #arenas: readonly (Arena | SharedArena)[]
   readonly #mask: number
+  readonly walks: Memory['walks']
   readonly #limit: number
   readonly #clock: Clock
   #hits = 0
@@ -125,8 +141,9 @@ class MemoryOver implements Memory {
 
   constructor(
     arenas: readonly (Arena | SharedArena)[],
-    { maxEntryBytes = Number.POSITIVE_INFINITY, clock = systemClock }: Omit<MemoryOptions, 'maxBytes'>,
+    { maxEntryBytes = Number.POSITIVE_INFINITY, clock = systemClock, walks }: OverOptions,
   ) {
+    this.walks = walks
     this.#arenas = arenas
     this.#mask = arenas.length - 1
     this.#limit = Math.min(maxEntryBytes, ...arenas.map(({ maxValueBytes }) => maxValueBytes))
@@ -159,6 +176,11 @@ class MemoryOver implements Memory {
     }
     this.#admitted++
     return true
+  }
+
+  restore(digest: Digest, bytes: Uint8Array, kept: KeptRecord): boolean {
+    const isFit = bytes.length <= this.#limit && kept.expiresAt > this.#clock.now()
+    return isFit && this.#of(digest).restore(digest, bytes, kept)
   }
 
   has(digest: Digest): boolean {

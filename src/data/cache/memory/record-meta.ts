@@ -52,6 +52,11 @@ export function metaReturned(cost: number, replaced: number): number {
   return inMain(metaNew(cost), Math.max(ONE, heatOf(replaced)))
 }
 
+/** Of a record that was read from a file, with the meta of `metaKept`, whatever its other bits are. */
+export function metaRestored(kept: number): number {
+  return inMain(kept, heatOf(kept))
+}
+
 /** Of a record that moves to the main log; `reads`: how many are expected there in a turn. */
 export function metaMoved(meta: number, reads: number): number {
   return inMain(meta, Math.floor(reads * ONE))

@@ -4,8 +4,9 @@
  */
 import type { Digest } from '../../../core/key.ts'
 import { freeLock, isHeldBy, Lock } from '../../../lib/lock.ts'
-import { Arena, type Terms } from './arena.ts'
+import { Arena } from './arena.ts'
 import { type ArenaBytes, LOCK_WORD } from './arena-bytes.ts'
+import type { KeptRecord, Terms } from './record-terms.ts'
 
 /** Only a thread that died inside holds the lock for longer than its time slice; the control thread then frees the lock. */
 const WAIT_MS = 250
@@ -57,6 +58,16 @@ export class SharedArena {
     if (!this.#lock.acquire(WAIT_MS)) return false
     try {
       return this.#arena.set(digest, value, terms)
+    } finally {
+      this.#lock.release()
+    }
+  }
+
+  /** False: not taken. */
+  restore(digest: Digest, value: Uint8Array, kept: KeptRecord): boolean {
+    if (!this.#lock.acquire(WAIT_MS)) return false
+    try {
+      return this.#arena.restore(digest, value, kept)
     } finally {
       this.#lock.release()
     }

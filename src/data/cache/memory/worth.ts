@@ -7,7 +7,16 @@
  * answers that nobody asks for again must not fill the memory.
  */
 import { MAX_COST } from './miss-cost.ts'
-import { costOf, expectedReads, isRead, metaMoved, ON_TRIAL } from './record-meta.ts'
+import {
+  costOf,
+  expectedReads,
+  IN_MAIN,
+  isRead,
+  metaMoved,
+  metaPromoted,
+  metaTurned,
+  ON_TRIAL,
+} from './record-meta.ts'
 
 /** Of so many records at the main log's tail, one goes. */
 const TAILS = 5
@@ -56,6 +65,12 @@ export class Worth {
     return isTried ? moved | ON_TRIAL : 0
   }
 
+  /** The meta that a live record would have if its turn ended now. */
+  turnedNow(meta: number): number {
+    if ((meta & IN_MAIN) !== 0) return metaTurned(meta)
+    return isRead(meta) ? metaPromoted(meta) : this.unread(meta)
+  }
+
   /** Takes note of how a trial has ended; `meta` as it is at the tail. */
   learn(meta: number): void {
     if ((meta & ON_TRIAL) === 0) return
@@ -66,6 +81,6 @@ export class Worth {
 }
 
 /** In octaves, of no particular unit. */
-function worthOf(meta: number, cells: number): number {
+export function worthOf(meta: number, cells: number): number {
   return costOf(meta) + Math.log2(expectedReads(meta) / cells)
 }

@@ -233,7 +233,7 @@ export class Http2Stream extends SendingStream implements HttpExchange, AnswerWr
   }
 
   sendError(_: Repeated, fault: GatewayError, matched: Matched | undefined, wall: number): number {
-    sendError(this, fault, matched, wall)
+    sendError(this, fault, { matched, wall })
     return statusTold(this, undefined, fault)
   }
 
