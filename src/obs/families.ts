@@ -3,6 +3,7 @@
  * alerts are checked against this table. Names follow Prometheus: base units, `_total` for counters and only for them. The
  * values of a label come from a closed set or are bounded; see metrics.ts.
  */
+import { ROLLOUT_FAMILIES } from './rollout-families.ts'
 import { SNAPSHOT_FAMILIES } from './snapshot-families.ts'
 
 export type MetricType = 'counter' | 'gauge' | 'histogram'
@@ -28,16 +29,7 @@ export const FAMILIES = {
   ],
   infergate_route_info: ['gauge', 'route pool', '1 for each route and each pool that its calls go to.'],
   infergate_route_weight: ['gauge', 'route pool', 'Weight of a pool in the split of a route, in force.'],
-  infergate_warm_sample_bytes: ['gauge', 'route', 'Memory of the calls that are kept to be asked again.'],
-  infergate_warm_sample_calls: ['gauge', 'route', 'Calls that are kept to be asked again.'],
-  infergate_warm_calls_total: [
-    'counter',
-    'route pool outcome',
-    'Calls of warmings: stored, present (there already), refused, unstored, failed, skipped.',
-  ],
-  infergate_rollout_share: ['gauge', 'route pool', 'Share of the calls that a rollout has moved.'],
-  infergate_rollouts_total: ['counter', 'route outcome', 'Rollouts that came to an end, by how.'],
-  infergate_rollout_phase: ['gauge', 'route phase', '1: the last rollout of the route is in this phase.'],
+  ...ROLLOUT_FAMILIES,
   // Pools and their backends
   infergate_pool_backends: ['gauge', 'pool state', 'Backends, by the state in force.'],
   infergate_pool_changes_total: [
