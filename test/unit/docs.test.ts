@@ -107,7 +107,9 @@ describe('cli.md', () => {
   async function commands(path: readonly string[] = []): Promise<[name: string, options: string[]][]> {
     const text = await help(path)
     const [options = '', listed = ''] = text.split(/^Commands:$/m)
-    const names = [...listed.matchAll(/^ {2}([a-z][\w-]*)/gm)].map(([, name]) => name as string)
+    // Examples stand behind it, and begin with two blanks as well.
+    const [list = ''] = listed.trimStart().split('\n\n')
+    const names = [...`  ${list}`.matchAll(/^ {2}([a-z][\w-]*)/gm)].map(([, name]) => name as string)
     const flags = [...options.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, flag]) => flag as string)
     const own: [string, string[]][] =
       path.length === 0 ? [] : [[path.join(' '), sorted(flags.filter((flag) => flag !== '--help'))]]
