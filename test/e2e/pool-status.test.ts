@@ -18,8 +18,8 @@ function differences(page: string): string[] {
   const own = page.split('\n').filter((line) => !/infergate_(?:process|nodejs)_/.test(line))
   const types = own.flatMap((line) => /^# TYPE (.*)/.exec(line)?.[1] ?? [])
   const named = Object.entries(FAMILIES)
-    // Only where an embedded model has a store.
-    .filter(([name]) => name !== 'infergate_model_store_up')
+    // Only where an embedded model has a store, or process memory a snapshot.
+    .filter(([name]) => name !== 'infergate_model_store_up' && !name.startsWith('infergate_snapshot_'))
     .map(([name, [type]]) => `${name} ${type}`)
   const labels = own.flatMap((line) => {
     const [, sample = '', pairs = ''] = /^(\w+)(?:\{(.*)\})? /.exec(line) ?? []
