@@ -123,6 +123,21 @@ describe('I8: after a purge', () => {
     expect((await world.run(one.ask(bodyOf([1, 2])))).predictions).toEqual(['new 3', 'new 2'])
   })
 
+  it('by key, another gateway hears of each purge, and not only that there was one', async () => {
+    const world = createWorld({ gateways: 2, cache: { rows: 'never' } })
+    const [one, other] = [gatewayOf(world, 0), gatewayOf(world, 1)]
+    await world.run(one.ask(bodyOf([1])))
+    await world.pass(100)
+    await world.run(other.ask(bodyOf([1])))
+    expect(world.asked).toHaveLength(1)
+    const key = parseDigest((await world.run(one.explain(bodyOf([1])))).key ?? '')
+    if (!key) throw new Error('no key')
+    expect(await world.run(one.purgedKeys.purge(key))).toBe(true)
+    await world.run(other.poll())
+    world.script = ({ instances }) => predictions(instances.map(() => 'new'))
+    expect((await world.run(other.ask(bodyOf([1])))).predictions).toEqual(['new'])
+  })
+
   it('by key while the shared tier is away, the key stays purged when it comes back', async () => {
     const world = createWorld({ gateways: 2, cache: { rows: 'never' } })
     const [one, other] = [gatewayOf(world, 0), gatewayOf(world, 1)]

@@ -5,8 +5,11 @@
 
 /** Every key covers it. */
 export const EVERYTHING = 'all'
-/** No key covers it: replaced with each purge by key, so that files of answers show whether one came after them. */
-export const PURGED_KEYS = 'purged-keys'
+/**
+ * No key covers it: replaced with each purge by key, so that files of answers show whether one came after them. Facts share one
+ * space of names: `purged-keys` is the list of those keys.
+ */
+export const PURGED_KEYS = 'purges-by-key'
 
 /** What a call belongs to, as far as purges go. */
 export interface PurgeableCall {
